@@ -77,7 +77,7 @@ def measure(scratch: Path) -> Result:
         notes=[
             f"{LABELLED} labelled photos before, frozen MobileNetV2 and logistic regression; the "
             f"{SAVED} images were chosen by the line from {UNLABELLED}, and are labelled truly.",
-            f"The policy is told to train after {SAVED} new labels. {first} was on staging before, "
+            f"The policy is set to train after {SAVED} new labels. {first} was on staging before, "
             f"{staged} afterwards. Everything that `imgclf up --label-studio` runs was running.",
             "A run is at work from the start of its process to its end; the rest is waiting for the "
             "next look of a sensor.",

@@ -36,7 +36,7 @@ def choose_package(
     """
     packages = registry.list()
     if not packages:
-        _explain(endpoints.objects, [model_version, f"train-{model_version}"])
+        _refuse_if_blocked(endpoints.objects, [model_version, f"train-{model_version}"])
         raise DecisionError(
             "nothing is registered yet; `imgclf run` registers a candidate that passes its checks, "
             "and `imgclf status` shows the state of the line"
@@ -52,7 +52,7 @@ def choose_package(
         package for package in packages if package.model_version.startswith(tuple(names))
     ]
     if not found:
-        _explain(endpoints.objects, names)
+        _refuse_if_blocked(endpoints.objects, names)
     if len(found) != 1:
         known = ", ".join(package.model_version for package in packages[:5])
         raise DecisionError(
@@ -61,7 +61,7 @@ def choose_package(
     return found[0]
 
 
-def _explain(store: ObjectStore, names: Sequence[str | None]) -> None:
+def _refuse_if_blocked(store: ObjectStore, names: Sequence[str | None]) -> None:
     """Say why a model whose version begins with one of ``names`` is not registered.
 
     Raises:

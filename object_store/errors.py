@@ -151,7 +151,7 @@ class InvalidKey(StoreError, ValueError):  # noqa: N818 - a state, as its caller
     """A string that cannot be a key in every store."""
 
 
-class Refusal(Exception):  # noqa: N818 - what S3 said, before it is told
+class Refusal(Exception):  # noqa: N818 - S3's answer, before it is converted
     """S3's error code and message from boto3; internal, converted before it leaves the store."""
 
     def __init__(self, code: str, message: str, status: int = 0) -> None:
@@ -168,9 +168,9 @@ def refusal_of(error: Exception) -> Refusal:
     from botocore import exceptions as of_botocore
 
     if isinstance(error, of_botocore.ClientError):
-        said = error.response.get("Error", {})
+        answer = error.response.get("Error", {})
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return Refusal(str(said.get("Code", "")), str(said.get("Message", "")), status)
+        return Refusal(str(answer.get("Code", "")), str(answer.get("Message", "")), status)
     no_credentials = (
         of_botocore.NoCredentialsError,
         of_botocore.PartialCredentialsError,

@@ -46,7 +46,7 @@ class ObjectStore(StoreAddress):
     """A folder (``file:///absolute/path``), a bucket (``s3://bucket/prefix``) or ``memory:///``.
 
     Every method may raise :class:`StoreMissing` (no such folder) and :class:`StoreError` (the
-    store does not answer, with its own words); what else it raises is said with it.
+    store does not answer; the message quotes it). Each method documents its other errors.
     """
 
     def ensure(self) -> None:

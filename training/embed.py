@@ -78,8 +78,8 @@ def main() -> None:
         except Exception as error:
             container.write_failure(f"{type(error).__name__}: {error}")
             raise
-        told = ("backbone", "images", "images_per_second")
-        pipes.report_asset_materialization(metadata={name: summary[name] for name in told})
+        reported = ("backbone", "images", "images_per_second")
+        pipes.report_asset_materialization(metadata={name: summary[name] for name in reported})
 
 
 def embed(container: JobContainer, pipes: PipesContext) -> dict[str, Any]:

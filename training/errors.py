@@ -19,7 +19,7 @@ class PermissionDenied(PermanentFailure):
     """The job's role lacks a permission; the message names it."""
 
 
-class PeerLost(ImgclfError, RuntimeError):  # noqa: N818 - told like the others here
+class PeerLost(ImgclfError, RuntimeError):  # noqa: N818 - named like the others here
     """Another process of the job ended, or its machine is lost; its own failure has the reason."""
 
 

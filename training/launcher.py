@@ -36,7 +36,7 @@ PORT_VARIABLE = "IMGCLF_MASTER_PORT"
 _PORT = 29500
 """torchrun's default."""
 
-_MEETING_S = 1800
+_RENDEZVOUS_TIMEOUT_S = 1800
 """Seconds that the machines wait for the last one; they may pull the image at different speeds."""
 
 _GRACE_S = 100
@@ -44,10 +44,10 @@ _GRACE_S = 100
 120 s:
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StopTrainingJob.html"""
 
-_NEWS_S = 5
+_SIGNAL_DELAY_S = 5
 """Seconds that a machine may get its signal to stop later than the others."""
 
-_STOPPED = 128 + signal.SIGTERM
+_SIGTERM_CODE = 128 + signal.SIGTERM
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def main() -> None:
     module, arguments = sys.argv[1], sys.argv[2:]
     prefer_compat()
     if signal.getsignal(signal.SIGTERM) in (signal.SIG_DFL, signal.SIG_IGN):
-        signal.signal(signal.SIGTERM, _leave)
+        signal.signal(signal.SIGTERM, _exit_on_sigterm)
     root = Path(os.environ.get(ROOT_VARIABLE, "/opt/ml"))
     drop_privileges(root)
     machines = Machines.read(root)
@@ -119,7 +119,7 @@ def _check_gpus(root: Path, processes: int) -> None:
         sys.exit(text)
 
 
-def _leave(signum: int, _: object) -> NoReturn:
+def _exit_on_sigterm(signum: int, _: object) -> NoReturn:
     """Handle SIGTERM by ending this process."""
     # By default the kernel does not deliver SIGTERM to a container's first process. And a run of
     # Dagster ignores SIGTERM where SIGINT is ignored, as in the background of a shell script, and
@@ -161,7 +161,7 @@ def _run_together(
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    command = [*_meeting(machines, processes), "-m", module, *arguments]
+    command = [*_rendezvous_arguments(machines, processes), "-m", module, *arguments]
     try:
         run.run(run.parse_args(command))
     except SignalException as stop:  # handed on to the processes, which have ended
@@ -176,11 +176,11 @@ def _run_together(
         )
     else:
         return 0
-    signal.signal(signal.SIGTERM, _leave)
-    if failed.code == _STOPPED:
+    signal.signal(signal.SIGTERM, _exit_on_sigterm)
+    if failed.code == _SIGTERM_CODE:
         return failed.code
     if failed.follows:
-        time.sleep(_NEWS_S)  # SIGTERM ends it here if this machine is to stop, too
+        time.sleep(_SIGNAL_DELAY_S)  # SIGTERM ends it here if this machine is to stop, too
     JobContainer(root, "training", {}).write_failure(failed.reason)
     return failed.code
 
@@ -196,7 +196,7 @@ def _environment(machines: Machines, processes: int) -> dict[str, str]:
     return {name: value for name, value in wanted.items() if name not in os.environ}
 
 
-def _meeting(machines: Machines, processes: int) -> list[str]:
+def _rendezvous_arguments(machines: Machines, processes: int) -> list[str]:
     """Return torchrun's arguments: the number of processes and the rendezvous."""
     local = [f"--nproc-per-node={processes}", "--max-restarts=0"]
     if len(machines.hosts) == 1:  # a free local port, which needs no name resolution
@@ -207,7 +207,7 @@ def _meeting(machines: Machines, processes: int) -> list[str]:
         f"--node-rank={machines.position}",
         f"--master-addr={os.environ.get(ADDRESS_VARIABLE) or machines.hosts[0]}",
         f"--master-port={os.environ.get(PORT_VARIABLE) or _PORT}",
-        f"--rdzv-conf=timeout={_MEETING_S}",
+        f"--rdzv-conf=timeout={_RENDEZVOUS_TIMEOUT_S}",
     ]
 
 
@@ -237,7 +237,8 @@ class Failed:
             processes: number per machine.
         """
         failures_by_rank = {
-            rank: cls._of(rank, failure, machines, processes) for rank, failure in failures.items()
+            rank: cls._classify(rank, failure, machines, processes)
+            for rank, failure in failures.items()
         }
         first = min(
             failures_by_rank,
@@ -246,10 +247,13 @@ class Failed:
         return failures_by_rank[first]
 
     @classmethod
-    def _of(cls, rank: int, failure: "ProcessFailure", machines: Machines, processes: int) -> Self:
+    def _classify(
+        cls, rank: int, failure: "ProcessFailure", machines: Machines, processes: int
+    ) -> Self:
+        """Describe one process's failure, and whether it follows from another's."""
         who = f"process {rank + 1} of {processes * len(machines.hosts)} on {machines.current}"
         code = failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
-        if code == _STOPPED:
+        if code == _SIGTERM_CODE:
             return cls(code, f"{who} was terminated", True)
         if "follows" in failure.error_file_data:  # training.container.distributed.note_failure's
             follows = failure.error_file_data["follows"]

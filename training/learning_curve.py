@@ -45,8 +45,8 @@ def main() -> None:
         except Exception as error:
             container.write_failure(f"{type(error).__name__}: {error}")
             raise
-        told = report.model_dump(include={"labels", "measured", "held", "score"})
-        pipes.report_asset_materialization(metadata=told)
+        metadata = report.model_dump(include={"labels", "measured", "held", "score"})
+        pipes.report_asset_materialization(metadata=metadata)
 
 
 def measure(container: JobContainer, pipes: PipesContext) -> CurveReport:
@@ -78,7 +78,7 @@ def measure(container: JobContainer, pipes: PipesContext) -> CurveReport:
         card=card,
         dataset_version=version,
         manifest=model.manifest,
-        chosen=_chosen(container),
+        chosen=_chosen_images(container),
         tell=lambda done, total: phases.count("fits", done, total),
     )
     text = report.model_dump_json(indent=1)
@@ -100,7 +100,7 @@ def _splits(
         features = features_of_images(known, shas)
         if features is None:
             phases.say(f"{len(shas)} images of {name} go through the backbone")
-            features, rows = _extracted(source, name, model, phases)
+            features, rows = _extract_features(source, name, model, phases)
             shas = rows["sha256"].to_pylist()
         truth = indicator(rows["labels"].to_pylist(), source.labels)
         found[name] = Split(features, truth, np.array(shas))
@@ -112,7 +112,7 @@ def _splits(
     )
 
 
-def _extracted(
+def _extract_features(
     source: DataSource, name: str, model: Model, phases: Phases
 ) -> tuple[np.ndarray, pa.Table]:
     """Compute the features of a split's readable images, float32 [n, d]; also returns their rows."""
@@ -130,7 +130,7 @@ def _known_features(container: JobContainer) -> list[Path]:
     return feature_files(folder) if folder else []
 
 
-def _chosen(container: JobContainer) -> frozenset[str]:
+def _chosen_images(container: JobContainer) -> frozenset[str]:
     folder = container.optional_channel("chosen", "*.json")
     files = sorted(folder.rglob("*.json")) if folder else []
     return frozenset(sha for path in files for sha in json.loads(path.read_text("utf-8")))

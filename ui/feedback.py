@@ -21,7 +21,7 @@ class FeedbackFailed(ImgclfError, RuntimeError):  # noqa: N818 - a state
 
 
 class LabelsOffered(BaseModel):
-    """The labels that can be said of an image, one of them or several."""
+    """The labels to choose from for an image: one of them, or several."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 

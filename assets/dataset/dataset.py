@@ -217,11 +217,11 @@ def _metadata(store: ObjectStore, assembly: Assembly) -> dict[str, dg.MetadataVa
     if negatives := pc.sum(pc.equal(pc.list_value_length(assembly.rows["labels"]), 0)).as_py():
         metadata["negatives"] = negatives
     for label, key in list(card["contact_sheets"].items())[:SHEETS_SHOWN]:
-        metadata |= optional_picture(f"images of {label}", partial(_sheet, store, key, label))
+        metadata |= optional_picture(f"images of {label}", partial(_class_sheet, store, key, label))
     return metadata
 
 
-def _sheet(store: ObjectStore, key: str, label: str) -> dg.MetadataValue:
+def _class_sheet(store: ObjectStore, key: str, label: str) -> dg.MetadataValue:
     return picture(store.get(key), alt=label, link=key)
 
 

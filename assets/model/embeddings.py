@@ -78,7 +78,9 @@ def build_embeddings(defaults: Hyperparameters) -> dg.AssetsDefinition:
             data_version=dg.DataVersion(_version(store, done, models)),
             metadata={
                 **_metadata(store, done, models, wanted),
-                **optional_picture("map", lambda: _map(store, done.backbone, sorted(wanted), view)),
+                **optional_picture(
+                    "map", lambda: _pool_map(store, done.backbone, sorted(wanted), view)
+                ),
             },
         )
 
@@ -153,7 +155,7 @@ def _rejected_table(rejected: Sequence[Mapping[str, str]]) -> str:
     return markdown.table(["image", "reason"], rows)
 
 
-def _map(
+def _pool_map(
     store: ObjectStore, backbone: str, images: Sequence[str], view: LabelledView
 ) -> dg.MetadataValue | None:
     """Draw a 2-D map of the images by their features; ``None`` with fewer than two."""

@@ -89,29 +89,29 @@ def labelling_queue(
     """
     store.require()
     corrections = len(store.list(CORRECTIONS_PREFIX))
-    situation = _situation(context, store, compute, endpoints, line)
+    situation = _read_situation(context, store, compute, endpoints, line)
     if not label_studio.configured:
         batch = choose_batch(store, situation, line.labelling, situation.view.schema)
         version = batch.model_version if batch else ""
         done = Synced(batch=batch, shown=version, problems=[NOT_CONNECTED])
     else:
-        done = _synced(context, store, label_studio, line, situation)
+        done = _sync_tasks(context, store, label_studio, line, situation)
     done.problems += hidden_problem(situation.hidden)
     for problem in done.problems:
         context.log.warning(problem)
     record = _record(label_studio, done.situation or situation, done, corrections)
     record_materialization(context, store, record)
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(fingerprint(_version(done), 16)),
+        data_version=dg.DataVersion(fingerprint(_version_parts(done), 16)),
         metadata={
             **_numbers(record, done),
-            **_chosen(store, situation, done.batch, line.ingestion.max_pixels),
-            **_links(record, done),
+            **_batch_metadata(store, situation, done.batch, line.ingestion.max_pixels),
+            **_link_metadata(record, done),
         },
     )
 
 
-def _situation(
+def _read_situation(
     context: dg.AssetExecutionContext,
     store: ObjectStore,
     compute: Compute,
@@ -148,7 +148,7 @@ def _situation(
     )
 
 
-def _synced(
+def _sync_tasks(
     context: dg.AssetExecutionContext,
     store: ObjectStore,
     label_studio: LabelStudioClient,
@@ -166,7 +166,7 @@ def _synced(
         ) from error
 
 
-def _version(done: Synced) -> list[Any]:
+def _version_parts(done: Synced) -> list[Any]:
     """Return the data version's parts: they change with what annotators find in Label Studio."""
     batch = done.batch.batch if done.batch else ""
     return [batch, done.shown, done.open, sorted(done.reviews)]
@@ -228,7 +228,7 @@ def _numbers(record: LabellingQueueRecord, done: Synced) -> dict[str, Any]:
     return found
 
 
-def _links(record: LabellingQueueRecord, done: Synced) -> dict[str, Any]:
+def _link_metadata(record: LabellingQueueRecord, done: Synced) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if record.review_link:
         found["labels in doubt"] = dg.MetadataValue.url(record.review_link)
@@ -244,7 +244,7 @@ def state_of(label_studio: LabelStudioClient, project: Project) -> tuple[str, st
     return label_studio.project_url(project.id), project.created_at.isoformat(), project.tasks
 
 
-def _chosen(
+def _batch_metadata(
     store: ObjectStore, situation: Situation, batch: QueueBatch | None, max_pixels: int
 ) -> dict[str, Any]:
     if batch is None:
@@ -254,8 +254,8 @@ def _chosen(
         "reasons": dg.MetadataValue.md(reasons_table(batch.images)),
         "first": dg.MetadataValue.md(choices_table(batch.images)),
     }
-    found |= optional_picture("images", lambda: _sheet(store, batch, max_pixels))
-    found |= optional_picture("map", lambda: _map(store, situation, batch))
+    found |= optional_picture("images", lambda: _contact_sheet(store, batch, max_pixels))
+    found |= optional_picture("map", lambda: _pool_map(store, situation, batch))
     return found
 
 
@@ -278,7 +278,9 @@ def _reviews_table(reviews: dict[str, str]) -> str:
     return markdown.table(["image", "why"], ([markdown.code(sha[:12]), why] for sha, why in shown))
 
 
-def _sheet(store: ObjectStore, batch: QueueBatch, max_pixels: int) -> dg.MetadataValue | None:
+def _contact_sheet(
+    store: ObjectStore, batch: QueueBatch, max_pixels: int
+) -> dg.MetadataValue | None:
     from training.data.contact_sheet import MOST, contact_sheet
 
     keys = [image.key for image in batch.images[:MOST]]
@@ -286,7 +288,9 @@ def _sheet(store: ObjectStore, batch: QueueBatch, max_pixels: int) -> dg.Metadat
     return None if sheet is None else picture(sheet, alt="chosen images", link=batch.key)
 
 
-def _map(store: ObjectStore, situation: Situation, batch: QueueBatch) -> dg.MetadataValue | None:
+def _pool_map(
+    store: ObjectStore, situation: Situation, batch: QueueBatch
+) -> dg.MetadataValue | None:
     """Draw a 2-D map of the chosen images among the others, by their features."""
     if not batch.backbone:
         return None

@@ -31,7 +31,7 @@ class QueuedImage(BaseModel):
 
     Attributes:
         key: where the store has it.
-        reason: what spoke most for it; ``reasons`` has the scores of all that did.
+        reason: the reason with the highest score; ``reasons`` has the scores of all.
         priority: 0…1; the lower, the sooner it is labelled.
         suggested: what a user of the predictor says.
         labels: what the model says; empty without one. ``probabilities`` are its highest.

@@ -70,9 +70,9 @@ def former_fields(asset: str, materialization: dg.AssetMaterialization) -> dict[
     Returns:
         Field to value; a field without metadata is missing.
     """
-    told = materialization.metadata
+    metadata = materialization.metadata
     names = _NAMES[asset]
-    found = {field: told[name].value for field, name in names.items() if name in told}
+    found = {field: metadata[name].value for field, name in names.items() if name in metadata}
     if asset == "embeddings" and found.get("backbone") == "none":  # for people: no net
         found["backbone"] = ""
     return found

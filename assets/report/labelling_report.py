@@ -70,9 +70,9 @@ def labelling_report(
     """
     store.require()
     rows = labels_table(store).read()
-    curve, about = _curve(context, store, compute)
+    curve, about = _learning_curve(context, store, compute)
     report = _report(context, store, line, label_studio, rows, curve)
-    key = _keep(store, report)
+    key = _write_unless_same(store, report)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(_version(report)),
         metadata={
@@ -85,7 +85,7 @@ def labelling_report(
     )
 
 
-def _curve(
+def _learning_curve(
     context: dg.AssetExecutionContext, store: ObjectStore, compute: Compute
 ) -> tuple[CurveReport | str, dict[str, Any]]:
     """Return the learning curve of the newest model's data set, or why there is none; and metadata
@@ -127,7 +127,7 @@ def _report(
     curve: CurveReport | str,
 ) -> LabellingReport:
     judged = judge_labels(rows, line.labels)
-    work = _work(judged.counted.rows, judged.rejected)
+    work = _label_studio_snapshots(judged.counted.rows, judged.rejected)
     reasons = {
         sha: image.reason.replace("_", " ")
         for sha, image in queued_images(store, set(work["sha256"].to_pylist())).items()
@@ -161,21 +161,21 @@ def _open_tasks(log: dg.DagsterLogManager, label_studio: LabelStudioClient) -> i
     return max(0, project.tasks - project.labelled)
 
 
-def _work(rows: pa.Table, rejected: pa.Table) -> pa.Table:
+def _label_studio_snapshots(rows: pa.Table, rejected: pa.Table) -> pa.Table:
     """Return the snapshots of Label Studio's annotations, without annotations that were rejected."""
     rows = rows.filter(pc.equal(rows["source"], "label_studio"))
     wrong = pc.is_in(rows["unique_id"], value_set=rejected["unique_id"].drop_null())
     return rows.filter(pc.invert(wrong))
 
 
-def _keep(store: ObjectStore, report: LabellingReport) -> str:
+def _write_unless_same(store: ObjectStore, report: LabellingReport) -> str:
     """Write the report unless the newest one has the same content; return its key without suffix.
 
     The JSON is written last and marks the report as complete, so the next run replaces a report
     that a killed run left unfinished.
     """
     known = sorted(info.key for info in store.list(REPORTS) if info.key.endswith(".json"))
-    if known and _says(store.get(known[-1]), report):
+    if known and _is_same(store.get(known[-1]), report):
         return known[-1].removesuffix(".json")
     stamp = epoch_ms(report.at)
     while not store.create(f"{REPORTS}{stamp:013d}.html", page(report).encode()):
@@ -184,7 +184,7 @@ def _keep(store: ObjectStore, report: LabellingReport) -> str:
     return f"{REPORTS}{stamp:013d}"
 
 
-def _says(data: bytes, report: LabellingReport) -> bool:
+def _is_same(data: bytes, report: LabellingReport) -> bool:
     """Whether ``data`` is a report with the same content; a report of an older format is not."""
     try:
         return LabellingReport.model_validate_json(data).same_as(report)
@@ -216,14 +216,14 @@ def _numbers(report: LabellingReport) -> dict[str, Any]:
     }
     found |= {name: round(value, 3) for name, value in numbers.items() if value is not None}
     if work.accepted_by_class:
-        found["prelabels kept by class"] = _shares("class", work.accepted_by_class)
+        found["prelabels kept by class"] = _shares_table("class", work.accepted_by_class)
         versions = {one.model_version: one.accepted for one in work.accepted_by_version}
-        found["prelabels kept by model version"] = _shares("model version", versions)
-        found["prelabels kept by reason"] = _shares("reason", work.accepted_by_reason)
+        found["prelabels kept by model version"] = _shares_table("model version", versions)
+        found["prelabels kept by reason"] = _shares_table("reason", work.accepted_by_reason)
     return found
 
 
-def _shares(name: str, shares: Mapping[str, Share]) -> dg.MetadataValue:
+def _shares_table(name: str, shares: Mapping[str, Share]) -> dg.MetadataValue:
     rows = (
         [label, percent(one.value), f"{percent(one.low)} to {percent(one.high)}", one.of]
         for label, one in shares.items()

@@ -21,7 +21,7 @@ MAX_BYTES = 4 * 1024**2
 """Most that is passed on or comes back. Lambda's events and answers have at most 6 MB, in which
 bytes are base64, a third longer; and a serverless endpoint takes no more than 4 MB."""
 CONNECT_S, READ_S = 2, 25
-"""Together less than the function's own timeout, so that the client is told what happened."""
+"""Together less than the function's own timeout, so that the client gets an answer."""
 ONCE: Any = {"total_max_attempts": 1}
 
 IMAGE = r"image/[a-z0-9.+-]+"

@@ -12,7 +12,7 @@ from object_store.store import ObjectStore
 
 
 class RetrainingIsDue(AutomationCondition):
-    """``dataset`` said when it is time to train on it (``assets.dataset.retraining``), and it is."""
+    """The training time that ``dataset`` recorded (``assets.dataset.retraining``) has come."""
 
     def __init__(self, store: ObjectStore) -> None:
         """Read the record of ``dataset`` in ``store``."""

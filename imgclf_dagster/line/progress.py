@@ -33,7 +33,7 @@ _NOT_REACHED = "Dependencies for step "
 
 _RETRIED_TAG = "dagster/will_retry"
 
-_OURS = ("assets.", "imgclf_dagster.", "labelling.", "resources.", "serving.", "training.")
+_OUR_PACKAGES = ("assets.", "imgclf_dagster.", "labelling.", "resources.", "serving.", "training.")
 """Packages whose error messages are written for users."""
 
 
@@ -135,7 +135,7 @@ def narrated(
     """
     done = threading.Event()
     with ThreadPoolExecutor(1, thread_name_prefix="narrator") as pool:
-        follower = pool.submit(_follow, instance, outcome, narrator, done)
+        follower = pool.submit(_follow_events, instance, outcome, narrator, done)
         try:
             yield
         finally:
@@ -143,7 +143,7 @@ def narrated(
         follower.result()
 
 
-def _follow(
+def _follow_events(
     instance: dg.DagsterInstance, outcome: "RunOutcome", narrator: Narrator, done: threading.Event
 ) -> None:
     cursor: str | None = None
@@ -151,7 +151,7 @@ def _follow(
         last = done.is_set()
         page = instance.get_records_for_run(outcome.run_id, cursor=cursor, limit=500)
         for record in page.records:
-            _tell(record.event_log_entry, outcome, narrator)
+            _report_event(record.event_log_entry, outcome, narrator)
         cursor = page.cursor
         if last and not page.has_more:
             return
@@ -159,7 +159,7 @@ def _follow(
             done.wait(POLL_S)
 
 
-def _tell(entry: dg.EventLogEntry, outcome: "RunOutcome", narrator: Narrator) -> None:
+def _report_event(entry: dg.EventLogEntry, outcome: "RunOutcome", narrator: Narrator) -> None:
     step = entry.step_key or ""
     event = entry.dagster_event
     if event is None:
@@ -187,12 +187,12 @@ def _tell(entry: dg.EventLogEntry, outcome: "RunOutcome", narrator: Narrator) ->
                 outcome.failures[check.check_name] = why
         case DagsterEventType.STEP_FAILURE:
             reason = _failure_reason(event)
-            outcome.interrupted |= _interrupted(event.step_failure_data.error)
+            outcome.interrupted |= _is_interrupt(event.step_failure_data.error)
             if not is_check_step(step) or not outcome.failures:
                 outcome.failures[step] = reason.partition("\n\n")[0]  # what follows is detail
             narrator.failed(step, reason)
         case DagsterEventType.RUN_FAILURE:
-            outcome.interrupted |= _interrupted(event.job_failure_data.error)
+            outcome.interrupted |= _is_interrupt(event.job_failure_data.error)
         case DagsterEventType.RUN_CANCELED:
             outcome.interrupted = True
         case _:
@@ -210,14 +210,14 @@ def _failure_reason(event: dg.DagsterEvent) -> str:
     if data.user_failure_data is not None and data.user_failure_data.description:
         return str(data.user_failure_data.description)
     error = data.error
-    if _interrupted(error):
+    if _is_interrupt(error):
         return "interrupted"
     while error is not None and error.cause is not None and error.cls_name in _WRAPPERS:
         error = error.cause
     if error is None:
         return "unknown error"
     message = error.message.strip()
-    if message.startswith(_OURS):  # the message has the reason and the remedy
+    if message.startswith(_OUR_PACKAGES):  # the message has the reason and the remedy
         message = message.partition(": ")[2]
     return message
 
@@ -229,7 +229,7 @@ def failed_steps(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
     return {event.step_key or "": _failure_reason(event) for event in events if event is not None}
 
 
-def _interrupted(error: SerializableErrorInfo | None) -> bool:
+def _is_interrupt(error: SerializableErrorInfo | None) -> bool:
     """Whether Ctrl-C caused the error."""
     while error is not None:
         if error.cls_name in _INTERRUPTS:

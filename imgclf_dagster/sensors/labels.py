@@ -193,7 +193,7 @@ def _look_for_labels(
         return ask(context.instance, "annotations", fingerprint(notices[0]))
     pause = min(snapshots // 1000 * LABEL_PAGE_S, line.ingestion.reconcile_every_s)
     if 0 <= now - cursor.listed_at < pause and not cursor.label_studio.unindexed:
-        return dg.SkipReason(f"{NO_LABELS} are told of; all are listed every {pause:.0f} s")
+        return dg.SkipReason(f"{NO_LABELS} are announced; all are listed every {pause:.0f} s")
     if snapshots > LABELS_LISTED or not made:
         some = snapshots or store.window(ANNOTATIONS, None, 1)[0].num_rows
         token = str(int(now)) if made else "first"

@@ -145,13 +145,15 @@ def _without_dispute(
     single = is_statement & (voters[image] == 1) & ~cancelled
     several = np.flatnonzero(is_statement & (voters[image] > 1))
     few = usable.select(["annotated_at", "labels"]).take(pa.array(several))
-    found, open_images = _unanimous(image[several], of_annotator[several], cancelled[several], few)
+    found, open_images = _decide_unanimous(
+        image[several], of_annotator[several], cancelled[several], few
+    )
     is_open = np.zeros(count, bool)
     is_open[open_images] = True
     return np.concatenate([np.flatnonzero(single), several[found]]), is_open[image]
 
 
-def _unanimous(
+def _decide_unanimous(
     image: np.ndarray, of_annotator: np.ndarray, cancelled: np.ndarray, rows: pa.Table
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of images with several statements, decide those whose later side agrees with itself.

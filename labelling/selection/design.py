@@ -111,7 +111,7 @@ def reduce_variance(
     target = (x * worth[:, None]).T @ x
     own = np.einsum("ij,ij->i", x @ covariance, x)
     own[~known] = start.variance
-    # A label reduces the objective by told · others / (1 + told · own).
+    # A label reduces the objective by gained · others / (1 + gained · own).
     others = np.einsum("ij,ij->i", x @ (covariance @ target @ covariance), x)
     others[~known] = worth[~known] * start.variance**2
     gone = np.zeros(len(x), bool)

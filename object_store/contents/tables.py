@@ -83,7 +83,7 @@ class Table:
         self.name = name
         self.schema = schema
         self._on_damage = on_damage
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def append(self, rows: pa.Table) -> None:
         """Append rows as one part, atomically; does nothing without rows.
@@ -155,8 +155,8 @@ class Table:
 
     @property
     def damaged(self) -> bool:
-        """Whether a part was read over: what its rows said is to be found out again."""
-        return bool(self._told)
+        """Whether a damaged part was skipped, so that its rows have to be computed again."""
+        return bool(self._reported)
 
     def flaws(self) -> list[DamagedObject]:
         """Check the table and return an error for every part that is damaged or missing."""
@@ -179,8 +179,8 @@ class Table:
         For tables whose owner looks for missing rows before each run.
         """
         for flaw in self.flaws():
-            self._tell(flaw)
-        if self._told:
+            self._report(flaw)
+        if self._reported:
             self.compact()
 
     def compact(self, min_parts: int = 16) -> None:
@@ -189,17 +189,19 @@ class Table:
         Args:
             min_parts: with fewer parts no new part is written, unless a damaged one was skipped.
         """
-        if self._told:
+        if self._reported:
             self._claim_number()
         whole = self._whole()
-        if len(whole) >= (2 if self._told else max(min_parts, 2)):
-            known = set(self._told)
+        if len(whole) >= (2 if self._reported else max(min_parts, 2)):
+            known = set(self._reported)
             try:
                 files = list(self._readable(whole, self.schema))
             except KeyMissing:  # another process is compacting the same parts
                 return
-            if self._told - known:  # its rows are still missing: the next run computes them again
-                self._told = known
+            if (
+                self._reported - known
+            ):  # its rows are still missing: the next run computes them again
+                self._reported = known
                 return
             kept = [part for part, _, _ in files]
             rows = pa.concat_tables([self.schema.empty_table(), *(rows for _, rows, _ in files)])
@@ -209,7 +211,7 @@ class Table:
                 if part not in kept:
                     self._store.copy_aside(self._key(part))
             self._store.create(self._key(_Part(0, whole[-1].end)), data)
-            self._told.clear()
+            self._reported.clear()
         parts = self._parts()
         for part in parts:
             if any(other.covers(part) for other in parts):
@@ -282,7 +284,7 @@ class Table:
         lost = self._lost(missing[0])
         if self._on_damage is None:
             raise lost
-        self._tell(lost)
+        self._report(lost)
         return whole
 
     def _readable(
@@ -296,14 +298,14 @@ class Table:
             except DamagedObject as error:
                 if self._on_damage is None:
                     raise
-                self._tell(error)
+                self._report(error)
                 continue
             yield part, rows, _words(file)
 
-    def _tell(self, damage: DamagedObject) -> None:
-        if self._on_damage is not None and damage.key not in self._told:
+    def _report(self, damage: DamagedObject) -> None:
+        if self._on_damage is not None and damage.key not in self._reported:
             self._on_damage(f"{damage.key} is damaged ({damage.flaw}): its rows are made again")
-        self._told.add(damage.key)
+        self._reported.add(damage.key)
 
     def _lost(self, number: int) -> "TableDamagedError":
         key = self._key(_Part(number, number))

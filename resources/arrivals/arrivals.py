@@ -41,12 +41,12 @@ class ArrivalsError(ImgclfError):
 
 
 class Arrivals(dg.ConfigurableResource, ABC):
-    """Somebody who tells of arrivals, so that ``raw/`` need not be listed for every look."""
+    """A source of notices about new objects, so that ``raw/`` need not be listed at each poll."""
 
     @property
     @abstractmethod
     def tells(self) -> bool:
-        """Whether anything is ever told; if not, only the listing finds what is new."""
+        """Whether there are notices at all; if not, only the listing finds new objects."""
 
     @abstractmethod
     def collect(self, store: ObjectStore, warn: Warn) -> int:

@@ -77,7 +77,7 @@ class StoreContextInjector(dg.PipesContextInjector):
 
     @property
     def params(self) -> PipesParams:
-        """What the job is told: where the context is."""
+        """The job's parameters: where the context is."""
         return {STORE: self._store.url, KEY: self._key}
 
     @contextmanager
@@ -129,7 +129,7 @@ class StoreMessageReader(dg.PipesMessageReader):
 
     @property
     def expected_writer_count(self) -> int:
-        """One; said here because Dagster's own property warns that it is a preview."""
+        """One writer; overridden because Dagster's own property warns that it is a preview."""
         return 1
 
     @property
@@ -165,7 +165,7 @@ class StoreMessageReader(dg.PipesMessageReader):
 
     @property
     def params(self) -> PipesParams:
-        """What the job is told: where to put messages, and how often."""
+        """The job's parameters: where to put messages, and how often."""
         return {STORE: self._store.url, KEY: messages_prefix(self._job), INTERVAL: self._poll_s}
 
     def no_messages_debug_text(self) -> str:

@@ -35,7 +35,7 @@ class TuningMessageReader(StoreMessageReader):
 
     @property
     def params(self) -> PipesParams:
-        """What the jobs are told."""
+        """The jobs' parameters."""
         return {**super().params, OWN_FOLDER: True}
 
     def _read(self) -> None:

@@ -32,7 +32,7 @@ from training.container.quick_imports import without_collection
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-_IDENTITY = ("model_version", "digest", "dataset_version", "code_version")
+_IDENTITY_TAGS = ("model_version", "digest", "dataset_version", "code_version")
 
 
 class MlflowRegistry(ModelRegistry):
@@ -253,7 +253,7 @@ class MlflowRegistry(ModelRegistry):
             source=source,
             run_id=package.evaluation_run or None,
             tags={
-                **{name: getattr(package, name) for name in _IDENTITY},
+                **{name: getattr(package, name) for name in _IDENTITY_TAGS},
                 "imgclf.package": package.model_dump_json(),
                 "approval_status": package.approval_status,
             },
@@ -263,7 +263,7 @@ class MlflowRegistry(ModelRegistry):
 def _package(version: TaggedVersion) -> ModelPackage:
     """Build the package from a version's tags. Raises RegistryError, naming the version."""
     try:
-        return _described(version)
+        return _parse_package(version)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         flaw = str(error).partition("\n")[0]
         raise RegistryError(
@@ -288,7 +288,7 @@ def _require_sqlite(database: Path) -> None:
 _SQLITE = b"SQLite format 3\0"
 
 
-def _described(version: TaggedVersion) -> ModelPackage:
+def _parse_package(version: TaggedVersion) -> ModelPackage:
     tags = version.tags
     package = json.loads(tags["imgclf.package"])
     status = tags.get("approval_status", "")

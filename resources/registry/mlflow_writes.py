@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DECISION_TAG_PREFIX = "imgclf.decision."
 """Prefix of the tags of a model version that keep one decision each, permanently."""
 
-_IDENTITY = "imgclf.evaluation"
+_CONTENT_TAG = "imgclf.evaluation"
 
 
 def create_database(database: Path) -> None:
@@ -66,16 +66,18 @@ def log_run(
     Raises:
         ValueError: an artifact's path has another file name than its file.
     """
-    identity = f"{model_version}/{_digest(params, metrics, artifacts)}"
-    found = client.search_runs([experiment_id], f"tags.`{_IDENTITY}` = '{identity}'", max_results=1)
+    identity = f"{model_version}/{_content_digest(params, metrics, artifacts)}"
+    found = client.search_runs(
+        [experiment_id], f"tags.`{_CONTENT_TAG}` = '{identity}'", max_results=1
+    )
     if found:
         run = found[0]
     else:
-        tags = {_IDENTITY: identity, "model_version": model_version}
+        tags = {_CONTENT_TAG: identity, "model_version": model_version}
         run = client.create_run(experiment_id, run_name=model_version, tags=tags)
     run_id: str = run.info.run_id
     if run.info.status != "FINISHED":
-        _fill(client, run_id, params, metrics, artifacts)
+        _log_run(client, run_id, params, metrics, artifacts)
         client.set_terminated(run_id, "FINISHED")
     return run_id
 
@@ -121,7 +123,7 @@ def write_tags(
         client.set_model_version_tag(version.name, str(version.version), key, value)
 
 
-def _digest(
+def _content_digest(
     params: Mapping[str, str], metrics: Mapping[str, float], artifacts: Mapping[str, Path]
 ) -> str:
     files = {
@@ -131,7 +133,7 @@ def _digest(
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _fill(
+def _log_run(
     client: "MlflowClient",
     run_id: str,
     params: Mapping[str, str],

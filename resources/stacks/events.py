@@ -13,7 +13,7 @@ OnEvent = Callable[[str], object]
 
 STACK = "AWS::CloudFormation::Stack"
 
-_BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
+_START_STATUSES = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
 """Statuses of the stack itself at the beginning of an operation."""
 
 _CANCELLED_WORDS = ("cancelled", "canceled")
@@ -67,7 +67,9 @@ class StackEvents:
     def skip_to_operation(self) -> None:
         """Skip the events before the operation that is running, or ran last."""
         for page in self._pages():
-            begins = [event.at for event in page if event.of_stack and event.status in _BEGINNINGS]
+            begins = [
+                event.at for event in page if event.of_stack and event.status in _START_STATUSES
+            ]
             if begins:
                 self._seen.update(event.event_id for event in page if event.at < max(begins))
                 return

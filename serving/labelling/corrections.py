@@ -41,7 +41,7 @@ log = logging.getLogger("serving")
 
 
 class CorrectionRequest(BaseModel):
-    """What the predictor sends: the image file in base64, its right labels, what models had said."""
+    """The predictor's request: an image in base64, its right labels, the models' predictions."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -52,7 +52,7 @@ class CorrectionRequest(BaseModel):
 
 
 class LabelsOffered(BaseModel):
-    """What can be said of an image: the labels of the model that is served."""
+    """The labels to choose from: those of the model that is served."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 

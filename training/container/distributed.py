@@ -53,10 +53,10 @@ class Team:
     @classmethod
     def from_environment(cls) -> Self:
         """Read torchrun's variables; equals ``ALONE`` without torchrun."""
-        told = os.environ
-        if "TORCHELASTIC_RUN_ID" not in told:
+        env = os.environ
+        if "TORCHELASTIC_RUN_ID" not in env:
             return cls()
-        return cls(int(told["RANK"]), int(told["WORLD_SIZE"]), int(told["LOCAL_WORLD_SIZE"]))
+        return cls(int(env["RANK"]), int(env["WORLD_SIZE"]), int(env["LOCAL_WORLD_SIZE"]))
 
     @property
     def leads(self) -> bool:
@@ -94,9 +94,11 @@ class Team:
         try:
             done.append(step())
         except Exception as error:
-            self._tell(error)
+            self._gather_failures(error)
             raise
-        failed = next(((rank, told) for rank, told in enumerate(self._tell(None)) if told), None)
+        failed = next(
+            ((rank, one) for rank, one in enumerate(self._gather_failures(None)) if one), None
+        )
         if failed is None:
             return done[0]
         rank, (permanent, text) = failed
@@ -194,15 +196,15 @@ class Team:
         if not self.leads:
             raise SystemExit(0)
 
-    def _tell(self, error: Exception | None) -> list[tuple[bool, str] | None]:
+    def _gather_failures(self, error: Exception | None) -> list[tuple[bool, str] | None]:
         """Exchange failures: each process's (whether it is permanent, its text), or ``None``."""
         from torch import distributed
 
-        told: list[tuple[bool, str] | None] = [None] * self.size
+        failures: list[tuple[bool, str] | None] = [None] * self.size
         permanent = isinstance(error, PermanentFailure)
         mine = error and (permanent, str(error) if permanent else _text(error))
-        distributed.all_gather_object(told, mine, group=self._group)
-        return told
+        distributed.all_gather_object(failures, mine, group=self._group)
+        return failures
 
 
 ALONE = Team()
@@ -270,12 +272,12 @@ def note_failure(error: Exception) -> bool:
     path = os.environ.get(ERROR_FILE_VARIABLE)
     if path is None:
         return False
-    told = {
+    failure = {
         "message": _text(error),
         "timestamp": int(time.time()),
         "follows": isinstance(error, PeerLost),
     }
-    Path(path).write_text(json.dumps(told), encoding="utf-8")
+    Path(path).write_text(json.dumps(failure), encoding="utf-8")
     return True
 
 

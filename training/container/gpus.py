@@ -34,10 +34,12 @@ class NoGpu(PermanentFailure):
 def instance_type(root: Path) -> str:
     """Return the SageMaker instance type of the container at ``root``; "" if it is unknown."""
     for folder in ("input/config", "config"):  # a training job's, a processing job's
-        config = _read(root / folder / "resourceconfig.json")
+        config = _read_json(root / folder / "resourceconfig.json")
         if kind := config.get("current_instance_type"):
             return str(kind)
-    resources = _read(root / "config" / "processingjobconfig.json").get("ProcessingResources") or {}
+    resources = (
+        _read_json(root / "config" / "processingjobconfig.json").get("ProcessingResources") or {}
+    )
     return str((resources.get("ClusterConfig") or {}).get("InstanceType") or "")
 
 
@@ -69,8 +71,8 @@ def require_gpus(root: Path | None = None, processes: int = 1) -> None:
     counts = f"sees {seen or 'none'} of them, and {processes} processes want one each"
     explanation = f"{wants} {counts if processes > 1 else 'sees no GPU'}"
     raise NoGpu(
-        f"{kind} has GPUs, but {explanation}. {driver()}. {_reason()}The job stopped, so that it does "
-        f"not use the CPU at the price of GPUs. {_remedy(bool(cuda))}"
+        f"{kind} has GPUs, but {explanation}. {driver()}. {_torch_error()}The job stopped, so that "
+        f"it does not use the CPU at the price of GPUs. {_remedy(bool(cuda))}"
     )
 
 
@@ -119,7 +121,7 @@ def _image_cuda() -> int:
         return 0
 
 
-def _reason() -> str:
+def _torch_error() -> str:
     """Return PyTorch's own error about the GPUs, in one line; "" if there is none."""
     import torch
 
@@ -142,7 +144,7 @@ def _remedy(image_has_cuda: bool) -> str:
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; empty if there is no such file."""
     if not path.is_file():
         return {}

@@ -21,8 +21,8 @@ def draw_curves(path: Path, report: CurveReport) -> None:
         path: of the PNG file to write.
         report: to draw.
     """
-    told = [one for one in report.classes if one.gain is not None]
-    height = max(3.6, 1.4 + 0.36 * len(told))
+    measured = [one for one in report.classes if one.gain is not None]
+    height = max(3.6, 1.4 + 0.36 * len(measured))
     with picture_file(path, 10, height) as figure:
         left, right = figure.subplots(1, 2)
         _draw_score(left, report)
@@ -46,15 +46,15 @@ def _draw_score(axes: "Axes", report: CurveReport) -> None:
 
 
 def _draw_gains(axes: "Axes", report: CurveReport) -> None:
-    told = [one for one in report.classes if one.gain is not None]
-    for place, one in enumerate(told):
+    measured = [one for one in report.classes if one.gain is not None]
+    for place, one in enumerate(measured):
         assert one.gain is not None
         low, value, high = (100 * (v or 0) for v in (one.gain.low, one.gain.value, one.gain.high))
         axes.plot([low, high], [place, place], color=_BAND, linewidth=5, solid_capstyle="butt")
         axes.plot(value, place, "o", ms=5, color=_NOW)
     axes.axvline(0, color=_GREY, linewidth=0.8)
-    axes.set_yticks(range(len(told)), [f"{one.more} of {short(one.label)}" for one in told])
-    axes.set_ylim(len(told) - 0.5, -0.5)
+    axes.set_yticks(range(len(measured)), [f"{one.more} of {short(one.label)}" for one in measured])
+    axes.set_ylim(len(measured) - 0.5, -0.5)
     axes.grid(axis="x", color="#dddddd")
     axes.set_axisbelow(True)
     axes.set_xlabel("points of F1, with the 80% interval")

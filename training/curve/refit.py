@@ -177,8 +177,8 @@ def marks_of(decided: np.ndarray, truth: np.ndarray, task: Task) -> Marks:
         The score, and F1 by class (NaN for a class that no image has).
     """
     hits = (decided & truth).sum(0).astype(float)
-    said, there = decided.sum(0), truth.sum(0)
-    f1 = np.where(there > 0, 2 * hits / np.maximum(said + there, 1), np.nan)
+    assigned, actual = decided.sum(0), truth.sum(0)
+    f1 = np.where(actual > 0, 2 * hits / np.maximum(assigned + actual, 1), np.nan)
     if task == "multi_label":
         return Marks(float(np.nanmean(f1)), f1)
     return Marks(float((decided & truth).any(1).mean()), f1)

@@ -220,7 +220,7 @@ def _targets(rows: pa.Table, labels: tuple[str, ...], task: Task) -> np.ndarray:
     unknown = sorted({label for row in listed for label in row} - set(labels))
     if unknown:
         raise PermanentFailure(
-            f"the data set holds labels the job was not told of: {', '.join(unknown)}; "
+            f"the data set holds labels that the job's configuration lacks: {', '.join(unknown)}; "
             "add them to [labels] names in imgclf.toml or correct the annotations"
         )
     if task == "multi_label":

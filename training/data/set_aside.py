@@ -17,7 +17,7 @@ images, and a model of the others would not be the wanted one."""
 A_FEW = 3
 """Number of images that may be left out of a split of any size."""
 
-_SHOWN = 20
+_MOST_NAMED = 20
 _REMEDY = (
     "`imgclf doctor --store --repair` builds damaged shards again; what is no whole picture: "
     "delete it from raw/ or ingest it again, and build the data set again"
@@ -72,7 +72,7 @@ def require_few(aside: Mapping[str, str], total: int, what: str) -> None:
 
 def tell(aside: Mapping[str, str], warn: "Callable[[str], object]") -> None:
     """Report the images that are left out (the first 20 by name), with the remedy."""
-    for key, reason in list(aside.items())[:_SHOWN]:
+    for key, reason in list(aside.items())[:_MOST_NAMED]:
         warn(f"{key} is set aside: {reason}")
     if aside:
         is_are = "image is" if len(aside) == 1 else "images are"

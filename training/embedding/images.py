@@ -71,10 +71,10 @@ def embedded_parts(
         container.checkpoint_dir / f"features-{number:05d}.parquet" for number in range(len(parts))
     ]
     open_parts = [number for number, path in enumerate(paths) if not path.exists()]
-    told = Phases(pipes)
+    phases = Phases(pipes)
     done = len(files) - sum(len(parts[number]) for number in open_parts)
     if done:
-        told.say(f"{done} of {len(files)} images were embedded before this attempt")
+        phases.say(f"{done} of {len(files)} images were embedded before this attempt")
     with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode") as pool:
 
         def submit(number: int) -> list[Future[_Picture]]:
@@ -86,9 +86,9 @@ def embedded_parts(
             coming = submit(open_parts[place]) if place < len(open_parts) else []
             _write_part(_embed(net, ready), paths[number])
             done += len(ready)
-            told.count("images embedded", done, len(files))
+            phases.count("images embedded", done, len(files))
     if files:
-        told.say(f"{len(files)} images embedded")
+        phases.say(f"{len(files)} images embedded")
     yield from paths
 
 

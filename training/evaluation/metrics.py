@@ -92,9 +92,9 @@ def outcome(
     for place, label in enumerate(model_labels):
         if label not in columns:
             continue
-        given, said = aligned[:, columns[label]], probabilities[:, place]
+        before, added = aligned[:, columns[label]], probabilities[:, place]
         aligned[:, columns[label]] = (
-            given + said if task == "single_label" else np.maximum(given, said)
+            before + added if task == "single_label" else np.maximum(before, added)
         )
     true = indicator(truth, labels)
     answered = indicator(decided, labels)

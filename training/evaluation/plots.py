@@ -178,7 +178,7 @@ def draw_mistakes(
                 (_caption_line("✓", mistake.missed), _RIGHT),
                 (short(name), _GREY),
             ]
-            for line, (text, colour) in enumerate(said for said in lines if said[0]):
+            for line, (text, colour) in enumerate(caption for caption in lines if caption[0]):
                 axes.annotate(
                     text,
                     (0.5, 0),

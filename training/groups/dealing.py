@@ -128,19 +128,29 @@ def _choose_split(
     candidates = list(group.among)
     for name in rarest:
         empty = [split for split in SPLITS if split not in dealt.used[name]]
-        candidates = _needed(group.among, empty, waiting[name].groups, candidates) or candidates
+        candidates = (
+            _splits_to_fill(group.among, empty, waiting[name].groups, candidates) or candidates
+        )
     if group.by_lot:
         lot = at_place(place_of(group.group_id), shares)
-        return lot if lot in candidates else _drawn(group, {one: shares[one] for one in candidates})
+        return (
+            lot
+            if lot in candidates
+            else _draw_split(group, {one: shares[one] for one in candidates})
+        )
     name, size = rarest[0], group.classes[rarest[0]]
-    due = _due(group.among, shares, dealt.images[name], waiting[name].images)
+    due = _due_images(group.among, shares, dealt.images[name], waiting[name].images)
     lacking = {one: due[one] - dealt.images[name][one] for one in candidates}
     # A split may get less than one image more than it lacks.
     with_room = {one: images for one, images in lacking.items() if images > 0 and size - images < 1}
-    return _drawn(group, with_room) if with_room else max(candidates, key=lambda one: lacking[one])
+    return (
+        _draw_split(group, with_room)
+        if with_room
+        else max(candidates, key=lambda one: lacking[one])
+    )
 
 
-def _needed(
+def _splits_to_fill(
     may: tuple[str, ...],
     lacking: Sequence[str],
     groups: Mapping[tuple[str, ...], int],
@@ -182,7 +192,7 @@ def _most_filled(lacking: Sequence[str], groups: Mapping[tuple[str, ...], int]) 
     return len(lacking) - max(0, max(short, default=0))
 
 
-def _due(
+def _due_images(
     among: tuple[str, ...],
     shares: Mapping[str, float],
     dealt: Mapping[str, int],
@@ -206,5 +216,5 @@ def _due(
     return {one: images * shares[one] / whole for one in among}
 
 
-def _drawn(group: Group, weights: Mapping[str, float]) -> str:
+def _draw_split(group: Group, weights: Mapping[str, float]) -> str:
     return at_place(place_of(group.group_id), weights)

@@ -130,7 +130,7 @@ def assign_groups(
     Returns:
         New rows in ``GROUPS_SCHEMA``.
     """
-    fresh = _fresh(known, new)
+    fresh = _new_images(known, new)
     if not fresh.num_rows:
         return GROUPS_SCHEMA.empty_table()
     shas = fresh["sha256"].to_pylist()
@@ -148,7 +148,7 @@ def assign_groups(
     return pa.concat_tables([fresh.cast(GROUPS_SCHEMA), rehomed])
 
 
-def _fresh(known: pa.Table, new: pa.Table) -> pa.Table:
+def _new_images(known: pa.Table, new: pa.Table) -> pa.Table:
     """Return the images of ``new`` that are not in ``known``, each once, sorted by SHA-256."""
     new = new.select(["sha256", "phash"])
     new = new.filter(pc.invert(pc.is_in(new["sha256"], value_set=known["sha256"])))
@@ -191,7 +191,7 @@ class _Joiner:
         self._split = [""] * len(self._names)
         for group, split in zip(self._group.tolist(), old["split"].to_pylist(), strict=False):
             self._split[group] = split
-        self._prepare(shas.to_pylist(), fingerprints)
+        self._read_fingerprints(shas.to_pylist(), fingerprints)
 
     def placed(self) -> dict[int, tuple[str, str, str]]:
         """Return group, split and reason of the new images that are near to another, by number."""
@@ -199,7 +199,7 @@ class _Joiner:
         left_out = np.zeros(len(self._positions), bool)
         for place, number in enumerate(self._new.tolist(), start=self._there):
             before = self._place[self._near.before(number)]
-            roots = self._touched(place, before[~left_out[before]])
+            roots = self._near_groups(place, before[~left_out[before]])
             dealt = [root for root in roots if self._split[root]]
             if len({self._split[root] for root in dealt}) > 1:
                 left_out[place] = True
@@ -229,14 +229,14 @@ class _Joiner:
             found.append(row | {"group_id": self._names[root], "split": self._split[root]})
         return pa.Table.from_pylist(found, schema=GROUPS_SCHEMA)
 
-    def _prepare(self, shas: Sequence[str], fingerprints: Fingerprints) -> None:
+    def _read_fingerprints(self, shas: Sequence[str], fingerprints: Fingerprints) -> None:
         """Read the fingerprints of all images to compare; an unavailable one has position -1."""
         found = fingerprints(shas) if len(shas) else {}
         having = np.array([sha in found for sha in shas], bool)
         self._print = np.where(having, np.cumsum(having) - 1, -1)
         self._prints = Prints([found[sha] for sha in shas if sha in found])
 
-    def _touched(self, place: int, others: np.ndarray) -> list[int]:
+    def _near_groups(self, place: int, others: np.ndarray) -> list[int]:
         """Return the groups with an image that shows the same picture.
 
         Args:
@@ -249,7 +249,7 @@ class _Joiner:
         while len(others):
             # Some at a time, since one image of a group is enough to find it; in growing numbers,
             # since all have to be compared where none is the same.
-            same = self._same(place, others[:at_once])
+            same = self._shows_same_picture(place, others[:at_once])
             others, rest = others[at_once:], roots[at_once:]
             if same.any():
                 found = np.union1d(found, roots[:at_once][same])
@@ -257,7 +257,7 @@ class _Joiner:
             roots, at_once = rest, 2 * at_once
         return [int(root) for root in found]
 
-    def _same(self, place: int, others: np.ndarray) -> np.ndarray:
+    def _shows_same_picture(self, place: int, others: np.ndarray) -> np.ndarray:
         """Which of ``others`` show the picture at ``place``; one without a fingerprint counts as such."""
         fingerprint, others_fingerprints = int(self._print[place]), self._print[others]
         same = np.ones(len(others), bool)

@@ -51,7 +51,7 @@ def completed(data: bytes) -> bytes:
         warning = _warning(data)
     if _says_early_end(warning):
         raise JpegIncomplete("the data end before the end of the picture")
-    if any(said in warning for said in _DAMAGED):
+    if any(phrase in warning for phrase in _DAMAGED):
         raise JpegIncomplete(warning)
     if unused := _EXTRANEOUS.search(warning):
         _require_padding(data, int(unused[1]))
@@ -125,7 +125,7 @@ def _require_padding(data: bytes, unused: int) -> None:
 
 
 def _says_early_end(warning: str) -> bool:
-    return any(said in warning for said in _EARLY_END)
+    return any(phrase in warning for phrase in _EARLY_END)
 
 
 def _warning(data: bytes) -> str:

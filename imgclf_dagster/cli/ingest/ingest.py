@@ -33,7 +33,7 @@ from imgclf_dagster.cli.ingest.options import (
     undecided,
     with_answer,
 )
-from imgclf_dagster.cli.ingest.summary import as_json as told_as_json
+from imgclf_dagster.cli.ingest.summary import as_json as summary_as_json
 from imgclf_dagster.cli.ingest.summary import show_doubt, show_facts, show_report
 from imgclf_dagster.console import SafeConsole
 from labelling.labels.foreign_text import visible
@@ -150,14 +150,14 @@ class _Session:
             open_doubts = undecided(reading.doubts, yes=self._yes)
             reading = replace(reading, doubts=tuple(open_doubts))
             self._facts: SourceFacts = source_facts(reading)
-            self._splits_said = given_splits_text(
+            self._splits_text = given_splits_text(
                 self._facts.splits,
                 keep=self._keep,
                 without=self._facts.no_split,
                 where=self._facts.no_split_folders,
             )
             if not self._as_json:
-                show_facts(self._console, self._facts, self._splits_said)
+                show_facts(self._console, self._facts, self._splits_text)
             if is_first and reading.unused:  # later, an answer may have made an option unused
                 raise typer.BadParameter(visible("; ".join(reading.unused)))
             is_first = False
@@ -192,7 +192,7 @@ class _Session:
 
     def _stopped(self, doubts: Sequence[Doubt]) -> typer.Exit:
         if self._as_json:
-            typer.echo(told_as_json(self._facts, self._splits_said, None, ""))
+            typer.echo(summary_as_json(self._facts, self._splits_text, None, ""))
         else:
             for doubt in doubts[:OPEN_QUESTIONS]:
                 show_doubt(errors, doubt, numbered=False)
@@ -210,7 +210,7 @@ class _Session:
             typer.Exit: the source has no usable image.
         """
         if self._as_json:
-            typer.echo(told_as_json(self._facts, self._splits_said, None, ""))
+            typer.echo(summary_as_json(self._facts, self._splits_text, None, ""))
         elif asked_for:
             self._console.print("nothing was written (--dry-run)")
         if not reading.names:
@@ -243,7 +243,7 @@ class _Session:
             )
         following = _next_command(report, up=is_up(settings.run_dir))
         if self._as_json:
-            typer.echo(told_as_json(self._facts, self._splits_said, report, following))
+            typer.echo(summary_as_json(self._facts, self._splits_text, report, following))
         else:
             shown = {group.reason for group in self._facts.refused}
             show_report(self._console, report, following, reading.stem, shown)

@@ -36,8 +36,8 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the changes, and c
 def labels_command(context: typer.Context, as_json: AsJson = False) -> None:
     """List classes, former names, labels that look alike, and labels that the settings do not list.
 
-    Nothing that was said is ever rewritten: `rename`, `merge`, `withdraw` and `restore` add an event
-    to the store, and which labels count is computed from both.
+    Labels are never rewritten: `rename`, `merge`, `withdraw` and `restore` add an event to the
+    store, and which labels count is computed from labels and events.
     """
     if context.invoked_subcommand is not None:
         return
@@ -62,9 +62,9 @@ def rename_command(
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Give a class another name, in what was said and in what will be said under the old one.
+    """Give a class another name, in all labels so far and in later ones with the old name.
 
-    A name that is another class already makes one class of both.
+    If the new name is a class already, both become one class.
     """
     _rename((old,), new, yes=yes, dry_run=dry_run)
 
@@ -107,9 +107,10 @@ def withdraw_command(
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Take back what was said until now of a source, a class or images; of all that are given.
+    """Withdraw the labels that a source, a class or images have so far.
 
-    What was said before it counts again, and so does what is said later.
+    With several options, only labels that match all of them. What counted before a withdrawn label
+    counts again, and labels given later count as usual.
     """
     if source is None and label is None and not file:
         raise fail("give what is taken back: --source NAME, --class NAME or --file PATH")

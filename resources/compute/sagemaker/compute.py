@@ -22,7 +22,7 @@ _JOB_LINK_KEYS = ("SageMaker job", "SageMaker console", "CloudWatch logs")
 class SageMakerCompute(Compute):
     """Runs jobs on SageMaker; the store is a bucket.
 
-    What is said of each is in :class:`imgclf_dagster.settings.aws.AwsSettings`.
+    :class:`imgclf_dagster.settings.aws.AwsSettings` documents the settings behind the attributes.
 
     Attributes:
         session: the account and region.
@@ -58,14 +58,14 @@ class SageMakerCompute(Compute):
 
     @field_validator("training", "processing", mode="before")
     @classmethod
-    def _plain(cls, value: Any, info: ValidationInfo) -> Any:
+    def _as_dict(cls, value: Any, info: ValidationInfo) -> Any:
         """Convert resources to a dict. Raises ValidationError if they are not valid."""
         values = value.model_dump() if isinstance(value, BaseModel) else value
         return _RESOURCES[info.field_name or ""].model_validate(values).model_dump()
 
     @field_validator("subnets", "security_group_ids", mode="before")
     @classmethod
-    def _list(cls, value: Any) -> Any:
+    def _as_list(cls, value: Any) -> Any:
         return list(value) if isinstance(value, tuple) else value
 
     def run(self, context: Context, spec: JobSpec) -> JobResult:

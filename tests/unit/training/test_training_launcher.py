@@ -47,7 +47,7 @@ def test_machines_meet_at_the_first_over_their_interface(monkeypatch: pytest.Mon
     for name in ("OMP_NUM_THREADS", "NCCL_SOCKET_IFNAME", "IMGCLF_MASTER_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
-    arguments = launcher._meeting(TWO, 4)
+    arguments = launcher._rendezvous_arguments(TWO, 4)
     wanted = {"--nnodes=2", "--node-rank=1", "--nproc-per-node=4", "--master-addr=algo-1"}
     assert wanted <= set(arguments)
     environment = launcher._environment(TWO, 4)

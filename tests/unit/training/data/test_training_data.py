@@ -99,7 +99,7 @@ def test_an_empty_split_is_permanent_and_named(tmp_path: Path, training_job: Lay
 
 def test_an_unknown_label_is_named(tmp_path: Path, training_job: Layout) -> None:
     source = _source(training_job(tmp_path, _images(2)), labels=("a", "c"))
-    with pytest.raises(PermanentFailure, match=r"not told of: b"):
+    with pytest.raises(PermanentFailure, match=r"configuration lacks: b"):
         source.split("train", 8, _ignore)
 
 

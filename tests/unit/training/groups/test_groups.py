@@ -438,14 +438,14 @@ def test_many_images_of_one_scene_are_each_compared_with_some_of_a_group_only():
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many each step of a comparison compares; the first of all with one."""
     found: list[int] = []
-    compared = groups_module._Joiner._same
+    compared = groups_module._Joiner._shows_same_picture
 
     def same(self, place: int, others: np.ndarray) -> np.ndarray:
         found.append(len(others))
         return compared(self, place, others)
 
     monkeypatch.setattr(groups_module, "_AT_ONCE", 1)
-    monkeypatch.setattr(groups_module._Joiner, "_same", same)
+    monkeypatch.setattr(groups_module._Joiner, "_shows_same_picture", same)
     return found
 
 
