@@ -20,7 +20,7 @@ from tests.testbed.bed import TestBed
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser]
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.usefixtures("cold_programs")]
 
 
 @pytest.fixture
