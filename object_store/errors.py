@@ -1,7 +1,8 @@
 """Errors of a store, and the remedies for errors of a disk or of S3.
 
-This is the one place where errors of obstore, boto3 and the system are classified: by their class and
-fields first; by their text only where obstore's exceptions, which have no fields, leave nothing else.
+All errors of the store (of obstore, of boto3's S3 client and of the system) are classified here: by their
+class and fields first; by their text only where obstore's exceptions, which have no fields, leave nothing
+else. Errors of other services of AWS: ``resources.aws.errors``.
 """
 
 import errno

@@ -182,7 +182,8 @@ def _record(
     return LabellingQueueRecord(
         open=done.open,
         wanted=situation.wanted,
-        left=len(situation.left - chosen),
+        # Without a Label Studio no task is made of what was chosen, so it is still left.
+        left=len(situation.left - chosen if label_studio.configured else situation.left),
         added=done.new,
         withdrawn=done.withdrawn,
         in_doubt=len(situation.doubts.conflicts) + len(situation.doubts.corrections),

@@ -55,4 +55,6 @@ def say_served(endpoints: "Endpoints", stage: "Stage", text: str) -> None:
     try:
         endpoints.describe(stage)
     except HostUnavailable:
-        console.print("  [dim]the endpoint ended with this command:[/] imgclf up")
+        console.print(
+            "  [dim]The endpoint stopped when this command ended. To keep it running:[/] imgclf up"
+        )

@@ -46,7 +46,8 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
         yield f"[red]✗[/] {escape(check['check'])} blocks {escape(check['subject'])}: " + escape(
             check["reason"]
         )
-        if numbers := ", ".join(f"{name} {value}" for name, value in check["numbers"].items()):
+        numbers = ", ".join(f"{name} {_rounded(value)}" for name, value in check["numbers"].items())
+        if numbers:
             yield f"    [dim]{escape(numbers)}[/]"
         yield f"    → {escape(check['remedy'])}"
     for run in facts["runs"]:
@@ -59,11 +60,25 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
             yield f"    [dim]{escape(run['said'])}[/]"
     for item in facts["waiting"]:
         yield f"[yellow]•[/] {escape(item)}"
+    shown_above = {check["subject"] for check in facts["blocking"]}
     for item in facts["refused"]:
+        if f"trained_model/{item['what']}" in shown_above:
+            continue
         yield (
             f"[dim]last {_REFUSED[item['kind']]}: {escape(item['what'])}{_who(item)}:[/] "
             + escape(item["why"])
         )
+
+
+def _rounded(value: Any) -> Any:
+    """Return a value with each of its floats at four significant digits, for people."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_rounded(one)}" for name, one in value.items())
+    if isinstance(value, list):
+        return ", ".join(str(_rounded(one)) for one in value)
+    return value
 
 
 _REFUSED = {
@@ -88,7 +103,7 @@ def _table(facts: dict[str, Any]) -> Table:
     table.add_column(style="bold")
     table.add_column()
     table.add_row("home", f"{escape(facts['home'])} [dim](profile {facts['profile']})[/]")
-    table.add_row("images", f"{images['usable']} usable, {images['rejected']} rejected")
+    table.add_row("images", f"{images['usable']} usable, {images['rejected']} rejected in raw/")
     table.add_row("labels", f"{labels['labelled']} labelled, {labels['conflicts']} in conflict")
     table.add_row(
         "data set",

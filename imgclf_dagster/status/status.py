@@ -223,8 +223,12 @@ def _waiting(
         waiting.append(f"{count(unlabelled, 'image waits', 'images wait')} for a label")
     if labels["conflicts"]:
         conflicts = count(labels["conflicts"], "image")
-        wait = "waits" if labels["conflicts"] == 1 else "wait"
-        waiting.append(f"{conflicts} with conflicting labels {wait} for a person")
+        wait, which = ("waits", "it") if labels["conflicts"] == 1 else ("wait", "each")
+        waiting.append(
+            f"{conflicts} with conflicting labels {wait} for a person: ingest {which} again in the "
+            "folder of one class, take a label back (imgclf labels withdraw --file), or answer in "
+            "Label Studio"
+        )
     if candidate and candidate["failed_checks"]:
         names = ", ".join(candidate["failed_checks"])
         waiting.append(f"{candidate['model_version']} is held back by {names}")

@@ -135,3 +135,14 @@ def test_what_waits_is_told_in_the_order_of_the_line() -> None:
     assert "3 objects" in reported[0]
     assert "2 images wait for a label" in reported[1]
     assert "held back by beats_champion" in reported[2]
+
+
+def test_images_in_conflict_wait_with_a_remedy() -> None:
+    images = {"usable": 3, "rejected": 0, "not_indexed": 0}
+    labels = {"labelled": 1, "conflicts": 2, "not_indexed": 0}
+    stages: dict[Any, Any] = {"staging": None, "prod": None}
+    (two,) = _waiting(images, labels, None, stages, [])
+    assert two.startswith("2 images with conflicting labels wait for a person: ingest each again")
+    (one,) = _waiting(images | {"usable": 2}, labels | {"conflicts": 1}, None, stages, [])
+    assert one.startswith("1 image with conflicting labels waits for a person: ingest it again")
+    assert "imgclf labels withdraw --file" in one

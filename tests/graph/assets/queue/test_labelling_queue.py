@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from assets.queue.ledger import newest_batches, unfinished
+from assets.records.labelling_queue import LabellingQueueRecord
+from assets.records.materializations import newest_materialization
 from labelling.selection.mix import REASONS
 from resources.label_studio import predictions as label_studio_predictions
 from resources.label_studio.types import Prelabel
@@ -335,3 +337,15 @@ def test_when_nothing_is_left_it_says_so(room: Room) -> None:
     assert unfinished(room.world.store) == []
     again = Room(everything, room.server, room.project, room.photos).build()
     assert "no image is left" in again["reasons"]
+
+
+def test_without_a_label_studio_what_is_chosen_is_still_left_to_label(
+    tmp_path: Path, photo: Any, empty_world: Callable[..., Any]
+) -> None:
+    room = Room(empty_world(tmp_path / "home", labels={"names": LABELS}))
+    room.fill(photo, free=12)
+    room.embed("train-a")
+    assert room.world.run("labelling_queue").success
+    made = newest_materialization(room.world.instance, room.world.store, LabellingQueueRecord)
+    assert made is not None
+    assert (made.is_connected, made.chosen, made.left) == (False, 12, 12)

@@ -91,6 +91,26 @@ def test_every_check_that_blocks_is_shown_with_its_numbers_and_a_remedy(
     assert status(world)["blocking"] == []  # what is newest is not blocked
 
 
+def test_a_reason_is_shown_once_and_numbers_are_rounded(shop: Any) -> None:
+    held = shop.candidate("train-1", register=False)
+    materialized(shop, "trained_model", model_version="train-1", digest=held.digest)
+    materialized(shop, "evaluation_report", model_version="train-1")
+    record_verdict(
+        shop.store,
+        subject="trained_model/train-1",
+        check="beats_champion",
+        digest=held.digest,
+        passed=False,
+        reason="it is worse",
+        numbers={"accuracy": 0.7539062500000003, "recall": {"cat": 0.1 + 0.2}, "images": 52},
+    )
+    facts = status(shop)
+    assert [item["kind"] for item in facts["refused"]] == ["candidate"]
+    assert shown(facts).count("it is worse") == 1
+    assert "accuracy 0.7539, recall cat 0.3, images 52" in shown(facts)
+    assert "0.7539062500000003" in json.dumps(facts)  # for scripts
+
+
 def test_a_data_check_that_stops_the_line_is_what_comes_next(world: Any) -> None:
     world.add_classes(2)
     assert status(world)["next"] == "imgclf run"

@@ -269,3 +269,10 @@ def test_a_newest_data_set_that_is_not_in_the_store_has_no_labels(monkeypatch):
         found.reason
         == "due: 1 image was added, removed or relabelled by an ingest or imgclf labels"
     )
+
+
+def test_the_reason_is_told_in_a_sentence() -> None:
+    assert Retraining(0.0, "due: nothing was trained yet").sentence == (
+        "a training is due: nothing was trained yet"
+    )
+    assert Retraining(None, "no new labels").sentence == "no new labels"
