@@ -13,7 +13,8 @@ from sys import intern
 from typing import Any
 
 from labelling.sources.containers.containers import Rejection
-from labelling.sources.lists.columns.columns import Columns, choose_columns, open_doubts
+from labelling.sources.lists.columns.columns import choose_columns, open_doubts
+from labelling.sources.lists.columns.given_columns import Columns
 from labelling.sources.lists.files.finder import FileFinder, folder_of
 from labelling.sources.lists.files.index import has_image_suffix
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Surroundings

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from labelling.labels.foreign_text import visible
 from labelling.labels.schema import Task
 from labelling.sources.doubt import Doubt
-from labelling.sources.lists.columns.columns import Columns
+from labelling.sources.lists.columns.given_columns import Columns
 from labelling.sources.lists.columns.split_columns import flag_of
 from labelling.sources.lists.columns.titles import ColumnTitles
 from labelling.sources.lists.labels.yes_and_no import YES

@@ -8,7 +8,7 @@ from labelling.labels.foreign_text import visible
 from labelling.labels.schema import Task
 from labelling.sources.containers.containers import Rejection
 from labelling.sources.doubt import Doubt
-from labelling.sources.lists.columns.columns import Columns
+from labelling.sources.lists.columns.given_columns import Columns
 from labelling.sources.lists.columns.titles import ColumnTitles
 from labelling.sources.lists.columns.values import is_score, is_yes_or_no, shown_classes
 from labelling.sources.lists.review.extra_columns import certain_classes

@@ -7,7 +7,8 @@ from itertools import compress
 
 from labelling.labels.foreign_text import visible
 from labelling.sources.containers.containers import Rejection
-from labelling.sources.lists.columns.columns import Columns, choose_columns, open_doubts
+from labelling.sources.lists.columns.columns import choose_columns, open_doubts
+from labelling.sources.lists.columns.given_columns import Columns
 from labelling.sources.lists.columns.values import is_numeric
 from labelling.sources.lists.files.finder import FileFinder, folder_of
 from labelling.sources.lists.files.index import base_name, has_image_suffix, without_suffix
