@@ -14,6 +14,7 @@ from labelling.labels.counted import Counted
 from labelling.labels.events import Rename, Restoral
 from labelling.labels.form import LookAlikes, look_alikes
 from labelling.labels.schema import LabelSchema
+from labelling.labels.typos import Typo, probable_typos
 
 Images = dict[str, set[str]]
 """Label to images (sha256)."""
@@ -70,6 +71,7 @@ class Overview:
         classes: one for every label that counts, counted before, or is listed.
         aliases: former name of a class to its present one.
         look_alikes: groups of classes with similar names.
+        typos: rare labels that are one letter from a commoner one.
         unknown: label to number of images, of current labels that the settings do not list.
         negatives: number of images labelled as having none of the classes.
         labelled: number of images with a label.
@@ -83,6 +85,7 @@ class Overview:
     classes: tuple[ClassCounts, ...]
     aliases: dict[str, str]
     look_alikes: tuple[LookAlikes, ...]
+    typos: tuple[Typo, ...]
     unknown: dict[str, int]
     negatives: int
     labelled: int
@@ -115,12 +118,15 @@ def overview(rows: pa.Table, schema: LabelSchema) -> Overview:
     unknown = {
         word: len(images) for word, images in standing.items() if listed and word not in listed
     }
+    images = {label: len(shas) for label, shas in now.items()} | unknown
     return Overview(
         task=present.task,
         names=present.names,
         classes=_classes(judged, now, standing, schema),
         aliases=history.aliases(),
         look_alikes=tuple(look_alikes({*now, *unknown, *listed})),
+        # A name that the settings list is meant as it is.
+        typos=tuple(one for one in probable_typos(images) if one.label not in listed),
         unknown=dict(sorted(unknown.items())),
         negatives=pc.sum(pc.equal(pc.list_value_length(labels["labels"]), 0)).as_py() or 0,
         labelled=labels.num_rows,

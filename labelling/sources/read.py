@@ -17,6 +17,7 @@ from labelling.sources.file_kinds import file_kind
 from labelling.sources.findings.class_doubts import (
     look_alike_classes,
     odd_classes,
+    rare_spellings,
     singular_and_plural,
     words_for_no_label,
 )
@@ -218,6 +219,7 @@ class _Source:
             words = _words(labels)
             open_doubts = look_alike_classes(words, self._known)
             notes = singular_and_plural(words, self._known)
+            notes += rare_spellings(labels, self._known)
             warnings = [*warnings, *self._known.notes(words), *notes]
         return Reading(
             stem=self._stem,

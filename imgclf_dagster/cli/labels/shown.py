@@ -35,6 +35,12 @@ def show_overview(found: "Overview") -> None:
             f"[{colour}]{escape(names)} differ only in {group.reason}; if they are one class:[/] "
             + escape(merge_line(group, found))
         )
+    for typo in found.typos:
+        merge = f"imgclf labels merge {shlex.quote(typo.label)} --into {shlex.quote(typo.meant)}"
+        console.print(
+            f"{escape(typo.label)} ({count(found.images(typo.label), 'image')}) is one letter from "
+            f"{escape(typo.meant)}; if it is a typing error: {escape(merge)}"
+        )
     for label, images in found.unknown.items():
         console.print(
             f"[red]{escape(label)}[/] ({count(images, 'image')}) is not among the names under "

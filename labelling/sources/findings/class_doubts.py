@@ -1,13 +1,17 @@
 """Questions and notes about the classes of a source, from folders or lists."""
 
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from labelling.labels.form import look_alikes
 from labelling.labels.known_classes import KnownClasses
+from labelling.labels.typos import probable_typos
 from labelling.sources.doubt import Doubt
 
 _SHOWN = 5
+COMMON = 1000
+"""Images that a known class is taken to have: how many it has is not looked up here."""
 
 
 def words_for_no_label(words: Sequence[str], known: KnownClasses) -> list[Doubt]:
@@ -54,6 +58,35 @@ def look_alike_classes(words: Iterable[str], known: KnownClasses) -> tuple[Doubt
             (("--yes", keep), ("--labels-from none", "no labels; give them one name first")),
         ),
     )
+
+
+def rare_spellings(labels: Mapping[str, tuple[str, ...]], known: KnownClasses) -> list[str]:
+    """A note about rare new labels that are one letter from a commoner one, or from a known class.
+
+    Args:
+        labels: file to its labels.
+        known: the classes that exist already; each of them counts as common.
+    """
+    images: Counter[str] = Counter()
+    for kind, count in Counter(labels.values()).items():
+        for label in {known.counts_as(label) for label in kind}:
+            images[label] += count
+    most = max(images.values(), default=0)
+    found = probable_typos({**images, **dict.fromkeys(known.labels, COMMON + most)})
+    found = [typo for typo in found if typo.label not in known.labels]
+    if not found:
+        return []
+    shown = ", ".join(
+        f"{typo.label!r} ({images[typo.label]}) beside {typo.meant!r}" for typo in found[:_SHOWN]
+    )
+    more = f" and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
+    merge = (
+        f"imgclf labels merge {shlex.quote(found[0].label)} --into {shlex.quote(found[0].meant)}"
+    )
+    return [
+        f"a label of few images is one letter from another: {shown}{more}. If it is a typing "
+        f"error, merge them afterwards: {merge}"
+    ]
 
 
 def singular_and_plural(words: Iterable[str], known: KnownClasses) -> list[str]:

@@ -68,6 +68,18 @@ def test_a_list_shows_classes_look_alikes_and_the_command_that_merges_them(
     assert found["sources"] == {"new": 3, "old": 3}  # the fox came without a file
 
 
+def test_a_rare_label_one_letter_from_another_comes_with_the_command_that_merges_them(
+    world: Any, command: Callable[..., Result]
+) -> None:
+    for image, label in zip(IMAGES, ("square", "square", "square", "sqaure"), strict=False):
+        world.label(image, label)
+    output = words(command())
+    assert "sqaure (1 image) is one letter from square" in output
+    assert "imgclf labels merge sqaure --into square" in output
+    found = json.loads(command("--json").stdout)
+    assert found["typos"] == [{"label": "sqaure", "meant": "square"}]
+
+
 def test_a_rename_says_what_it_does_and_is_done_when_it_is_allowed(
     fed: Any, command: Callable[..., Result]
 ) -> None:

@@ -87,3 +87,20 @@ def test_a_class_that_is_called_like_a_copy_of_another_is_a_question(
     (doubt,) = read(tmp_path, "cat", "dog", copy).doubts
     assert f"{copy}/ looks like a copy of cat/" in doubt.question
     assert classes(read(tmp_path, labels_from="parent")) == {"cat", "dog", copy}
+
+
+def test_a_rare_label_one_letter_from_another_is_told_and_not_asked_about(tmp_path: Path) -> None:
+    rows = ["a.png,square", "b.png,square", "c.png,square", "d.png,sqaure", "e.png,circel"]
+    (tmp_path / "set").mkdir()
+    for number, row in enumerate(rows):
+        (tmp_path / "set" / row.partition(",")[0]).write_bytes(b"%d" % number)
+    lines = "\n".join(["file,label", *rows])
+    (tmp_path / "set" / "labels.csv").write_text(lines, encoding="utf-8")
+    known = KnownClasses(labels=frozenset({"circle"}))
+    reading = read_source(tmp_path / "set", ReadingOptions(), known=known)
+    assert not reading.doubts
+    (note,) = reading.warnings
+    assert "'circel' (1) beside 'circle', 'sqaure' (1) beside 'square'" in note
+    assert note.endswith("imgclf labels merge circel --into circle")
+    there = KnownClasses(labels=frozenset({"circle", "circel", "sqaure", "square"}))
+    assert not read_source(tmp_path / "set", ReadingOptions(), known=there).warnings
