@@ -1,5 +1,9 @@
 """The asset ``raw_images``: the image table of the store's ``raw/`` folder."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -73,13 +77,10 @@ def raw_images(
     # Before the listing, which then covers them.
     notices, inspections = pending_notices(store), read_inspections(store)
     indexed = table.read()
-    noticed_only = config.noticed_only and not table.damaged  # rows are missing: list everything
-    noticed = _notified_keys(context, store, notices) if noticed_only else None
-    if noticed is not None:
-        diff, unusable = diff_noticed(store, noticed, indexed)
-    else:
-        listing, unusable = store.survey(RAW)
-        diff = diff_listing(listing, indexed, again=True)
+    # Rows of a damaged table are missing: list everything then.
+    noticed_only = config.noticed_only and not table.damaged
+    changes = _find_changes(context, store, indexed, notices if noticed_only else None)
+    diff = changes.diff
     context.log.info(f"{diff.new.num_rows} new or changed objects, {len(diff.gone)} gone")
     appended = index_objects(
         store,
@@ -95,45 +96,93 @@ def raw_images(
     known = pa.concat_tables([indexed, appended])
     rows = newest_rows(pa.concat_tables([known, reject_unusable(table, known)]))
     # Of what is not in the table, a look at some objects may just not have seen all yet.
-    used = inspections.keys if noticed is None else inspections.settled(rows["key"])
+    used = inspections.keys if changes.notices is None else inspections.settled(rows["key"])
     store.delete_all(used)
     rejected = rows.filter(pc.equal(rows["status"], "rejected"))
-    for row in rejected.slice(0, REJECTIONS_SHOWN).to_pylist():
-        context.log.warning(visible(f"{row['key']} is rejected: {row['reason']}"))
-    for name, reason in unusable:
-        context.log.warning(visible(f"{name} under raw/ is left out: {reason}"))
-    passed = Groups()
-    for key, reason in diff.passed.items():
-        passed.add(reason, key)
-    for group in passed.ignored():
-        context.log.info(visible(f"passed over {group.summary()}"))
-    usable = usable_images(rows.select(["key", "sha256", "status", "format", "mode"]))
-    version = images_version(rows)
-    objects = int(pc.sum(pc.not_equal(rows["status"], "deleted")).as_py() or 0)
+    _log_left_out(context, rejected, changes)
     found = RawImagesRecord(
-        content_version=version,
+        content_version=images_version(rows),
         table_version=table.version(),
-        objects=objects,
+        objects=int(pc.sum(pc.not_equal(rows["status"], "deleted")).as_py() or 0),
         rejected=rejected.num_rows,
     )
     record_materialization(context, store, found)
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(version),
+        data_version=dg.DataVersion(found.content_version),
         metadata={
-            "content_version": version,
-            "images": usable.num_rows,
-            "objects": objects,
-            "rejected": rejected.num_rows,
-            "unusable_names": len(unusable),
-            "passed_over": len(diff.passed),
-            "looked_at": f"{len(notices)} notices" if noticed is not None else "everything",
-            "new": diff.new.num_rows,
-            "gone": len(diff.gone),
-            "rejections": dg.MetadataValue.md(_rejection_table(rejected)),
-            "formats": dg.MetadataValue.md(_format_table(usable)),
+            **_metadata(found, changes, rows, rejected),
             "table": f"tables/{table.name}/",
         },
     )
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """What changed under ``raw/`` since the table was written.
+
+    Attributes:
+        diff: new, changed and gone objects.
+        unusable: names under ``raw/`` that cannot be keys, with reasons.
+        notices: number of notices whose objects were looked at; ``None``: all were listed.
+    """
+
+    diff: ListingDiff
+    unusable: Sequence[tuple[str, str]]
+    notices: int | None
+
+
+def _find_changes(
+    context: dg.AssetExecutionContext,
+    store: ObjectStore,
+    indexed: pa.Table,
+    notices: list[str] | None,
+) -> _Changes:
+    """Compare ``raw/`` with the image table.
+
+    Args:
+        context: for a warning.
+        store: the object store.
+        indexed: the image table.
+        notices: keys of the notices that name what to look at; ``None`` or a damaged one: list all.
+    """
+    noticed = None if notices is None else _notified_keys(context, store, notices)
+    if notices is not None and noticed is not None:
+        diff, unusable = diff_noticed(store, noticed, indexed)
+        return _Changes(diff, unusable, len(notices))
+    listing, unusable = store.survey(RAW)
+    return _Changes(diff_listing(listing, indexed, again=True), unusable, None)
+
+
+def _log_left_out(context: dg.AssetExecutionContext, rejected: pa.Table, changes: _Changes) -> None:
+    """Log which objects are rejected, cannot be used, or are no images."""
+    for row in rejected.slice(0, REJECTIONS_SHOWN).to_pylist():
+        context.log.warning(visible(f"{row['key']} is rejected: {row['reason']}"))
+    for name, reason in changes.unusable:
+        context.log.warning(visible(f"{name} under raw/ is left out: {reason}"))
+    passed = Groups()
+    for key, reason in changes.diff.passed.items():
+        passed.add(reason, key)
+    for group in passed.ignored():
+        context.log.info(visible(f"passed over {group.summary()}"))
+
+
+def _metadata(
+    record: RawImagesRecord, changes: _Changes, rows: pa.Table, rejected: pa.Table
+) -> dict[str, Any]:
+    usable = usable_images(rows.select(["key", "sha256", "status", "format", "mode"]))
+    return {
+        "content_version": record.content_version,
+        "images": usable.num_rows,
+        "objects": record.objects,
+        "rejected": record.rejected,
+        "unusable_names": len(changes.unusable),
+        "passed_over": len(changes.diff.passed),
+        "looked_at": "everything" if changes.notices is None else f"{changes.notices} notices",
+        "new": changes.diff.new.num_rows,
+        "gone": len(changes.diff.gone),
+        "rejections": dg.MetadataValue.md(_rejection_table(rejected)),
+        "formats": dg.MetadataValue.md(_format_table(usable)),
+    }
 
 
 def _notified_keys(

@@ -65,6 +65,23 @@ def export_command(
     DIR or ZIP shows nothing before all is there; interrupted, the same command goes on. Exit code 1:
     it could not be made, or an image could not be read (it is named, and the rest is there).
     """
+    # An empty argument comes from an unset shell variable; it does not ask for the newest version.
+    if dataset is not None and not dataset.strip():
+        raise typer.BadParameter("DATASET is empty; give a version, or leave it out for the newest")
+    report = _export(dataset or "", format_name, to)
+    if as_json:
+        print(json.dumps(_as_dict(report), indent=1, ensure_ascii=False))
+    else:
+        _show(report)
+    if report.aside:
+        raise fail(
+            f"{len(report.aside):,} of {report.asked:,} images could not be exported; "
+            f"{report.written:,} are in {report.place}"
+        )
+
+
+def _export(version: str, format_name: FormatName, to: Path) -> "ExportReport":
+    """Export a data set to ``to``; ``version`` "" means the newest one."""
     import dagster as dg
 
     from assets.records.dataset import DatasetRecord
@@ -75,31 +92,19 @@ def export_command(
     from imgclf_dagster.settings.root import load_settings
     from labelling.exports.formats import FORMATS
 
-    # An empty argument comes from an unset shell variable; it does not ask for the newest version.
-    if dataset is not None and not dataset.strip():
-        raise typer.BadParameter("DATASET is empty; give a version, or leave it out for the newest")
     settings = load_settings()
     store = prepare_home(settings)
     with dg.DagsterInstance.get() as instance:
         made = newest_materialization(instance, store, DatasetRecord)
-    chosen = choose_dataset(store, dataset or "", made.dataset_version if made else None)
+    chosen = choose_dataset(store, version, made.dataset_version if made else None)
     with _progress() as progress:
         task = progress.add_task("exporting", total=None)
-        report = export_dataset(
+        return export_dataset(
             chosen,
             FORMATS[format_name.value],
             to,
             store=store,
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )
-    if as_json:
-        print(json.dumps(_as_dict(report), indent=1, ensure_ascii=False))
-    else:
-        _show(report)
-    if report.aside:
-        raise fail(
-            f"{len(report.aside):,} of {report.asked:,} images could not be exported; "
-            f"{report.written:,} are in {report.place}"
         )
 
 

@@ -69,7 +69,11 @@ def create_app(
     # The interactive pages would load their scripts from the internet.
     app = FastAPI(title="imgclf endpoint", lifespan=lifespan, docs_url=None, redoc_url=None)
     add_error_handlers(app)
+    _add_routes(app, host, invoker)
+    return app
 
+
+def _add_routes(app: FastAPI, host: EndpointHost, invoker: Invoker) -> None:
     @app.get("/")
     async def index() -> JSONResponse:
         """What is here, for who follows the link that ``imgclf up`` prints."""
@@ -104,8 +108,6 @@ def create_app(
     @app.post("/invocations")
     async def invoke_container(request: Request, top_k: TopK = None) -> JSONResponse:
         return await invoker.invoke(endpoint_name(host.project, "prod"), request, top_k)
-
-    return app
 
 
 def _model_of(slot: Slot) -> OnnxPredictor:
