@@ -1,7 +1,8 @@
 """Training: one job per (data set version, code version, configuration)."""
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ class _Metrics(BaseModel):
     digest: str
 
 
-HISTORY_PICTURE = "history.png"
+HISTORY, HISTORY_PICTURE = "history.json", "history.png"
+LEAST_FALL = 0.02
+"""Share by which a validation loss must fall to count as falling; less is noise."""
 
 
 def training_config(defaults: Hyperparameters) -> type[dg.Config]:
@@ -132,6 +135,7 @@ def train(
         dataset_version=version,
         dataset_named=is_named,
         digest=metrics["digest"],
+        epochs_too_few=_epochs_too_few(hyperparameters, outputs),
     )
     record_materialization(context, store, made)
     return dg.MaterializeResult(
@@ -228,6 +232,30 @@ def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
         for name, value in metrics.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
+
+
+def _epochs_too_few(hyperparameters: Hyperparameters, outputs: Mapping[str, bytes]) -> int | None:
+    """Return the number of epochs if a net trained from scratch was still learning at their end."""
+    if hyperparameters.recipe != "scratch" or HISTORY not in outputs:
+        return None
+    try:
+        losses = [float(epoch["val_loss"]) for epoch in json.loads(outputs[HISTORY])]
+    except (KeyError, TypeError, ValueError):  # only a hint depends on it
+        return None
+    return len(losses) if still_falling(losses) else None
+
+
+def still_falling(losses: Sequence[float]) -> bool:
+    """Whether the loss of the last quarter of epochs is below that of the quarter before.
+
+    Args:
+        losses: validation loss after each epoch.
+    """
+    quarter = len(losses) // 4
+    if not quarter:
+        return False
+    last, before = losses[-quarter:], losses[-2 * quarter : -quarter]
+    return sum(last) < (1 - LEAST_FALL) * sum(before)
 
 
 def _history(outputs: Mapping[str, bytes], job: str) -> dict[str, dg.MetadataValue]:

@@ -13,6 +13,8 @@ class TrainedModelRecord(MaterializationRecord):
         dataset_version: the data set version that it was trained on.
         dataset_named: whether a person chose that version, so that a newer one does not replace it.
         digest: sha256 of the artefact (hex).
+        epochs_too_few: number of epochs of a training whose validation loss was still falling when
+            they ended; ``None``: it was not, or nobody looked (older code).
     """
 
     asset: ClassVar[str] = "trained_model"
@@ -21,3 +23,4 @@ class TrainedModelRecord(MaterializationRecord):
     dataset_version: str
     dataset_named: bool = False
     digest: str
+    epochs_too_few: int | None = None

@@ -52,6 +52,12 @@ WITHOUT_CHAMPION = (
 """Remedy of ``beats_champion`` where the candidate was compared with the majority baseline, for
 which there is no tolerance."""
 
+BETTER_WITH_EPOCHS = {"beats_champion", "no_slice_regression"}
+MORE_EPOCHS = (
+    "train for more epochs (training.epochs, which was {epochs}: the validation loss was still "
+    "falling at the end), or "
+)
+
 Facts = dict[str, Any]
 
 
@@ -68,7 +74,12 @@ def blocking_checks(store: ObjectStore, instance: dg.DagsterInstance) -> list[Fa
     found += _blocking(store, "dataset", made.dataset_version if made else "", DATASET_CHECKS)
     model = last_made(instance, store, TrainedModelRecord)
     version = model.model_version if model else ""
-    return [*found, *_blocking(store, "trained_model", version, (*MODEL_CHECKS, *STAGING_CHECKS))]
+    blocking = _blocking(store, "trained_model", version, (*MODEL_CHECKS, *STAGING_CHECKS))
+    if model and model.epochs_too_few:
+        for fact in blocking:
+            if fact["check"] in BETTER_WITH_EPOCHS:
+                fact["remedy"] = MORE_EPOCHS.format(epochs=model.epochs_too_few) + fact["remedy"]
+    return [*found, *blocking]
 
 
 def checks_failed(store: ObjectStore, asset: str, version: str) -> Mapping[str, str]:

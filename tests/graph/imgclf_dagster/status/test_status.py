@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import dagster as dg
 import pyarrow as pa
@@ -18,6 +19,7 @@ from rich.text import Text
 from assets.dataset.splits import former_splits
 from assets.dataset.splits.generations import deal_again
 from assets.evaluation.records import record_evaluation
+from assets.records.trained_model import TrainedModelRecord
 from assets.release.verdicts import (
     DATASET_CHECKS,
     MODEL_CHECKS,
@@ -29,6 +31,7 @@ from imgclf_dagster.cli import release
 from imgclf_dagster.cli.status import _lines
 from imgclf_dagster.processes.supervisor import single_instance
 from imgclf_dagster.runs.orphans import process_tag
+from imgclf_dagster.status import checks
 from imgclf_dagster.status.next_step import next_command
 from imgclf_dagster.status.status import gather_status
 from object_store.store import ObjectStore
@@ -157,6 +160,30 @@ def test_a_tolerance_is_offered_only_where_there_is_a_champion(
     (found,) = status(world)["blocking"]
     assert ("champion_tolerance" in found["remedy"]) is tolerated
     assert "label more images" in found["remedy"]
+
+
+@pytest.mark.parametrize("check", MODEL_CHECKS)
+@pytest.mark.parametrize("too_few", [None, 12])
+def test_more_epochs_are_a_remedy_where_the_loss_was_still_falling(
+    world: Any, check: str, too_few: int | None
+) -> None:
+    made = TrainedModelRecord(
+        model_version="v1", dataset_version="d1", digest="d" * 64, epochs_too_few=too_few
+    )
+    record_verdict(
+        world.store,
+        subject="trained_model/v1",
+        check=check,
+        digest="d" * 64,
+        passed=False,
+        reason="worse",
+    )
+    with patch.object(checks, "last_made", lambda *asked: made if asked[2] is type(made) else None):
+        (found,) = checks.blocking_checks(world.store, world.instance)
+    is_named = too_few is not None and check in ("beats_champion", "no_slice_regression")
+    assert found["remedy"].startswith("train for more epochs (training.epochs, which was 12") is (
+        is_named
+    )
 
 
 def test_whoever_approves_is_told_of_a_former_test_split_and_of_a_champion_that_did_not_count(
