@@ -11,7 +11,15 @@ from typing import Literal
 from labelling.sources.names.leftovers import is_leftover, is_new_folder
 from labelling.sources.names.partitions import value_of
 from labelling.sources.names.series import is_album, is_photo_service, is_series, may_be_container
-from labelling.sources.names.splits import DATA, EITHER, PARTICLES, SPLITS, WEAK, joined_phrases
+from labelling.sources.names.splits import (
+    DATA,
+    EITHER,
+    PARTICLES,
+    SHORT_PARTS,
+    SPLITS,
+    WEAK,
+    joined_phrases,
+)
 from labelling.sources.names.unsorted import is_unsorted, may_be_unsorted
 from labelling.sources.names.words import folded, words
 from labelling.sources.reading import Split
@@ -226,20 +234,9 @@ def _is_container(found: Sequence[str]) -> bool:
 
 
 # Short words make others when joined: "la" and "test" are no "latest".
-_IN_ONE = {word for word in SPLITS.keys() | DATA if len(word) > 4 or not word.isascii()} | {
-    "train",
-    "trn",
-    "val",
-    "valid",
-    "test",
-    "tst",
-    "pred",
-    "dev",
-    "eval",
-    "lern",
-    "pruf",
-    "uji",
-}
+_IN_ONE = {
+    word for word in SPLITS.keys() | DATA if len(word) > 4 or not word.isascii()
+} | SHORT_PARTS
 _PLAIN = frozenset(_CONTAINERS | _FILLERS)
 _ALL = _PLAIN | _IN_ONE
 _LONGEST = max(map(len, _ALL))

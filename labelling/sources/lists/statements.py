@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import TypeVar
 
 from labelling.labels.form import normal_label
 from labelling.sources.containers.containers import Rejection
@@ -20,6 +21,8 @@ _IMAGE_NAME = re.compile(
     rf"({'|'.join(map(re.escape, sorted(IMAGE_SUFFIXES)))})($|[?#])", re.IGNORECASE
 )
 """How the path or the URL of an image ends."""
+
+_RecordT = TypeVar("_RecordT")
 
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
@@ -54,6 +57,14 @@ class Statements:
 
     def reject(self, place: str, reason: str) -> None:
         self.rejections.append(Rejection(place, reason, of_list=True))
+
+    def usable(self, records: Iterable[_RecordT | Rejection]) -> Iterator[_RecordT]:
+        """Yield the records that could be decoded; note the others as rejections of the list."""
+        for record in records:
+            if isinstance(record, Rejection):
+                self.reject(record.name, record.reason)
+            else:
+                yield record
 
     def add(
         self,

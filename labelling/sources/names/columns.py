@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
-from labelling.sources.names.splits import EITHER, SPLITS, WEAK
+from labelling.sources.names.splits import EITHER, ENGLISH_SPLITS, SPLITS, TRAIN_AND_VAL, WEAK
 from labelling.sources.names.words import folded, words
 from labelling.sources.reading import Split
 
@@ -105,25 +105,17 @@ def _word_for_labels(title: str) -> str | None:
     return parts[-1] if len(parts) > 1 and parts[-1] in LABEL_COLUMNS else None
 
 
-_SPLIT_WORDS: dict[str, Split] = {
-    **dict.fromkeys(("train", "training", "trn", "trainset", "trainingset"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "validationset"), "val"),
-    **dict.fromkeys(("test", "testing", "tst", "testset", "holdout"), "test"),
-}
-
-
 def is_split_in_english(word: str) -> bool:
     """Whether a word is train, val or test, or a short form of them."""
-    return plain(word) in _SPLIT_WORDS
+    return plain(word) in ENGLISH_SPLITS
 
 
 _OF_LISTS = _plain_words("list lists file files filename filenames image images id ids name names")
-_BOTH = frozenset({"trainval", "trainvalid", "trainvalidation", "traindev"})
 
 
 def split_of(word: str) -> Split | None:
     """The split that ``word`` means, in any of the supported languages."""
-    if found := _SPLIT_WORDS.get(plain(word)):
+    if found := ENGLISH_SPLITS.get(plain(word)):
         return found
     other = folded(word)
     return None if other in EITHER or other in WEAK else SPLITS.get(other)
@@ -137,7 +129,7 @@ def split_of_list(stem: str) -> Split | None:
 
 def is_train_and_val(stem: str) -> bool:
     """Whether the name of a list means training and validation data together (``trainval``)."""
-    return _without_fillers(stem) in _BOTH
+    return _without_fillers(stem) in TRAIN_AND_VAL
 
 
 def _without_fillers(stem: str) -> str:
@@ -147,6 +139,8 @@ def _without_fillers(stem: str) -> str:
 def _without_list(word: str) -> str:
     """``word`` without a word for lists at its end (``testlist``)."""
     for filler in _OF_LISTS:
-        if word.endswith(filler) and (split_of(rest := word[: -len(filler)]) or rest in _BOTH):
+        if word.endswith(filler) and (
+            split_of(rest := word[: -len(filler)]) or rest in TRAIN_AND_VAL
+        ):
             return rest
     return word

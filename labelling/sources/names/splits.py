@@ -210,6 +210,21 @@ SPLITS: dict[str, Split | None] = dict(_splits())
 EITHER = frozenset(_listed(_EITHER))
 """Words that may mean validation or test."""
 
+ENGLISH_SPLITS: dict[str, Split] = {
+    **dict.fromkeys(("train", "training", "trn", "trainset", "trainingset"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "validationset"), "val"),
+    **dict.fromkeys(("test", "testing", "tst", "testset", "holdout"), "test"),
+}
+"""Words that mean a split in a list or as the title of a column, also without another split."""
+
+TRAIN_AND_VAL = frozenset({"trainval", "trainvalid", "trainvalidation", "traindev"})
+"""Names of lists that hold train and val together."""
+
+SHORT_PARTS = frozenset(
+    {"train", "trn", "val", "valid", "test", "tst", "pred", "dev", "eval", "lern", "pruf", "uji"}
+)
+"""Short words for splits that may be joined with another word: ``trainset``."""
+
 WEAK = frozenset(word for text in _WEAK.values() for word in _listed(text))
 """Words that mean a split only beside another split."""
 

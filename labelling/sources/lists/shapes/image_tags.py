@@ -142,6 +142,26 @@ def _shown(counts: Counter[str]) -> str:
     return ", ".join(classes) + (", …" if len(counts) > _SHOWN else "")
 
 
+def _image_and_parts(
+    value: object, image_key: str, parts_key: str
+) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
+    """Return what a file of one image has about it (with a ``name``), and its annotations.
+
+    Args:
+        value: the decoded file.
+        image_key: key of the object about the image.
+        parts_key: key of the list of annotations.
+
+    Returns:
+        ``None`` if the file has another form.
+    """
+    image = value.get(image_key) if isinstance(value, dict) else None
+    parts = value.get(parts_key) if isinstance(value, dict) else None
+    if not isinstance(image, dict) or "name" not in image or not isinstance(parts, list):
+        return None
+    return (image, parts) if all(isinstance(one, dict) for one in parts) else None
+
+
 class DarwinTags:
     """``{"item": {"name": "a.jpg", "path": "/"}, "annotations": [{"name": "cat", "tag": {}}]}``."""
 
@@ -163,13 +183,10 @@ class DarwinTags:
         Raises:
             ListRefusedError: an annotation is not a tag.
         """
-        value = document.value
-        item = value.get("item") if isinstance(value, dict) else None
-        found = value.get("annotations") if isinstance(value, dict) else None
-        if not isinstance(item, dict) or "name" not in item or not isinstance(found, list):
+        image_and_parts = _image_and_parts(document.value, "item", "annotations")
+        if image_and_parts is None:
             return None
-        if not all(isinstance(one, dict) for one in found):
-            return None
+        item, found = image_and_parts
         if any("tag" not in one for one in found):
             raise ListRefusedError(f"{document.name}: V7 Darwin's annotations, {SAYS_WHERE}")
         folder = str(item.get("path") or "").strip("/")
@@ -242,16 +259,13 @@ class SuperAnnotateTags:
         Raises:
             ListRefusedError: an instance is not a tag.
         """
-        value = document.value
-        about = value.get("metadata") if isinstance(value, dict) else None
-        found = value.get("instances") if isinstance(value, dict) else None
-        if not isinstance(about, dict) or "name" not in about or not isinstance(found, list):
+        image_and_parts = _image_and_parts(document.value, "metadata", "instances")
+        if image_and_parts is None:
             return None
-        if not all(isinstance(one, dict) for one in found):
-            return None
+        about, found = image_and_parts
         if any(one.get("type") != "tag" for one in found):
             raise ListRefusedError(f"{document.name}: SuperAnnotate's instances, {SAYS_WHERE}")
-        classes, tags = [one.get("className") for one in found], value.get("tags")
+        classes, tags = [one.get("className") for one in found], document.value.get("tags")
         labels = classes or (tags if isinstance(tags, list) else [])
         statements = Statements(document.name, options)
         statements.add(document.name, about["name"], labels or None)

@@ -8,7 +8,6 @@ https://learn.microsoft.com/azure/machine-learning/reference-automl-images-schem
 from collections.abc import Mapping
 from typing import Any
 
-from labelling.sources.containers.containers import Rejection
 from labelling.sources.lists.labels.not_labels import SAYS_WHERE
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Surroundings
 from labelling.sources.lists.plain_json.document import JsonDocument
@@ -42,10 +41,7 @@ class AzureMlLines:
         if options.columns or not document.mostly(_is_ours):
             return None
         statements = Statements(document.name, options)
-        for record in document.records():
-            if isinstance(record, Rejection):
-                statements.reject(record.name, record.reason)
-                continue
+        for record in statements.usable(document.records()):
             label = record.value.get(_LABEL)
             if _is_drawn(label):
                 raise ListRefusedError(

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from labelling.sources.containers.containers import Rejection
 from labelling.sources.lists.labels.not_labels import SAYS_WHERE
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Surroundings
 from labelling.sources.lists.plain_json.document import JsonDocument
@@ -48,10 +47,7 @@ class CustomVision:
             return None
         statements = Statements(document.name, options)
         negatives = 0
-        for record in document.records():
-            if isinstance(record, Rejection):
-                statements.reject(record.name, record.reason)
-                continue
+        for record in statements.usable(document.records()):
             if record.value.get("regions"):
                 raise ListRefusedError(
                     f"{document.name} is of a Custom Vision project for object detection (regions "

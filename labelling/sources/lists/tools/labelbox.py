@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from labelling.labels.consensus import vote
-from labelling.sources.containers.containers import Rejection
 from labelling.sources.doubt import Doubt
 from labelling.sources.lists.labels.not_labels import SAYS_WHERE
 from labelling.sources.lists.list_format import (
@@ -87,10 +86,8 @@ class Labelbox:
             return None
         statements = Statements(document.name, options)
         export = _Export()
-        for record in document.records():
-            if isinstance(record, Rejection):
-                statements.reject(record.name, record.reason)
-            elif file := _file(record.value):
+        for record in statements.usable(document.records()):
+            if file := _file(record.value):
                 _take(export, file, record.place, record.value)
             else:
                 statements.reject(record.place, "names no image")

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from labelling.sources.containers.containers import Rejection
 from labelling.sources.lists.labels.not_labels import SAYS_WHERE
 from labelling.sources.lists.list_format import ListReading, ListRefusedError, Surroundings
 from labelling.sources.lists.plain_json.document import JsonDocument, Record
@@ -56,10 +55,8 @@ class Prodigy:
         statements = Statements(document.name, options)
         counts = dict.fromkeys(("reject", "ignore", "no answer"), 0)
         images: dict[str, _Image] = {}
-        for record in document.records():
-            if isinstance(record, Rejection):
-                statements.reject(record.name, record.reason)
-            elif file := _file(record.value):
+        for record in statements.usable(document.records()):
+            if file := _file(record.value):
                 image = images.setdefault(file, _Image(record.place))
                 answer = _take(document.name, record, image)
                 if answer in counts:

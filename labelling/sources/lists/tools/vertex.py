@@ -59,10 +59,7 @@ class VertexLines:
             return None
         statements = Statements(document.name, options)
         others: set[str] = set()
-        for record in document.records():
-            if isinstance(record, Rejection):
-                statements.reject(record.name, record.reason)
-                continue
+        for record in statements.usable(document.records()):
             others.update(key for key in record.value if _is_other_annotation(key))
             labels = _display_names(record.value)
             use = record.value.get("dataItemResourceLabels")
