@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from resources.waiting import poll
+from tests.patience import WAIT_S
 
 pytestmark = pytest.mark.unit
 
@@ -58,4 +59,4 @@ def test_an_interrupt_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(time, "sleep", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        poll(lambda: 0, bool, deadline=time.monotonic() + 60, poll_s=5)
+        poll(lambda: 0, bool, deadline=time.monotonic() + WAIT_S, poll_s=5)

@@ -131,8 +131,9 @@ def test_a_check_of_staging_is_of_each_version_blocks_and_fails_closed() -> None
     def a_check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         raise DamagedObject("k", "cut", "file:///s")
 
-    found = _of_each_version(a_check)
+    found = _of_each_version("Asks staging.")(a_check)
     (spec,) = found.check_specs
+    assert spec.description == "Asks staging."
     assert (spec.name, spec.asset_key) == ("a_check", dg.AssetKey("staging_endpoint"))
     assert spec.blocking
     assert found.partitions_def == MODEL_VERSIONS
