@@ -127,9 +127,9 @@ class Imgclf:
             return ObjectStore(url=(self.home / "store").as_uri())
         return ObjectStore(url=f"s3://{bucket}/{prefix}")
 
-    def objects(self) -> dict[str, int]:
-        """Every object of the store and its size, as the store lists them."""
-        return {info.key: info.size for info in self.store.list("")}
+    def objects(self, but: str | tuple[str, ...] = ()) -> dict[str, int]:
+        """Every object of the store and its size, as the store lists them; none below ``but``."""
+        return {info.key: info.size for info in self.store.list("") if not info.key.startswith(but)}
 
 
 class ImgclfHere(Imgclf):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from labelling.labels.corrections import Correction, parse_correction
+from object_store.store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key
 from serving.labelling.access import ensure_credentials
 from tests.e2e.predictor_page import (
@@ -68,6 +69,7 @@ def line(
     tmp_path_factory: pytest.TempPathFactory, publish_model: Callable[..., tuple[str, str]]
 ) -> Iterator[Line]:
     store = tmp_path_factory.mktemp("store")
+    ObjectStore(url=store.as_uri()).ensure()  # the labelling backend serves no folder but a store
     credentials = store.parent / "backend.json"
     token = ensure_credentials(credentials).feedback_token.get_secret_value()
     backend, page, endpoint = free_port(), free_port(), free_port()
