@@ -96,9 +96,9 @@ class _CaseInsensitive(ObjectStore):
         known = {_folded(file.as_posix()): file.as_posix() for file in files}
         return known.get(_folded(key), key)
 
-    def create(self, key: str, data: bytes | Path) -> bool:
+    def create_tagged(self, key: str, data: bytes | Path, *, durable: bool = False) -> str | None:
         with _CREATING:
-            return super().create(self._there(key), data)
+            return super().create_tagged(self._there(key), data, durable=durable)
 
     def get(self, key: str) -> bytes:
         return super().get(self._there(key))

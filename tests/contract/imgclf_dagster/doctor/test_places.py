@@ -146,6 +146,6 @@ def test_gpus_need_an_image_of_their_own(world: World) -> None:
 def test_half_a_vpc(world: World) -> None:
     world.aws["subnets"] = ["subnet-1"]
     ill = {f.what: f for f in world.looks() if f.health != "ok"}
-    assert "belong together" in ill["aws settings"].detail
+    assert "must both be set" in ill["aws settings"].detail
     # Nor may the roles make network interfaces: that foundation was deployed without UsesVpc.
     assert "ec2:CreateNetworkInterface" in ill["role of the jobs"].detail
