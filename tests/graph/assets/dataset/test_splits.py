@@ -118,7 +118,7 @@ def test_a_fixed_cameras_frames_are_told_apart_and_the_empty_ones_are_one_pictur
     other = world.with_settings(split={"near_duplicate_distance": 0})
     done = other.run(*DATA)
     assert done.checks["class_floor_met"] is True
-    assert "dealt again 1 times" in words(command())
+    assert "dealt again 1 time," in words(command())
 
 
 def test_labels_that_come_later_are_dealt_when_they_come(world: Any) -> None:
