@@ -130,7 +130,7 @@ def test_an_image_is_shown_by_the_name_that_can_be() -> None:
     assert shown_images("file:///lake", images, indexed) == (images, {})
     (predicted,) = hidden_problem(hidden)
     assert "'raw/1 '" in predicted
-    assert "under other names" in predicted
+    assert "under another name" in predicted
     assert hidden_problem({}) == []
 
 
