@@ -60,7 +60,7 @@ def _cropped(photo: Image.Image, each_side: float) -> Image.Image:
     width, height = photo.size
     left, top = width * each_side, height * each_side
     edge = (left, top, width - left, height - top)
-    return photo.crop(tuple(round(side) for side in edge))  # type: ignore[arg-type]
+    return photo.crop(tuple(round(side) for side in edge))  # type: ignore[arg-type] # four of them
 
 
 def _brighter(photo: Image.Image) -> Image.Image:

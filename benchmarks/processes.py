@@ -14,7 +14,7 @@ import psutil
 MB = 1e6
 
 
-class BenchmarkFailed(RuntimeError):  # noqa: N818 - what happened
+class BenchmarkFailed(RuntimeError):
     """A measured program failed; the message contains its last output."""
 
 

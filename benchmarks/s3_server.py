@@ -14,6 +14,7 @@ import html
 import re
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import escape
 
@@ -74,7 +75,7 @@ class Connection(asyncio.Protocol):
         self._length = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport: Any = transport
 
     def data_received(self, data: bytes) -> None:
         self._held += data
@@ -101,13 +102,13 @@ class Connection(asyncio.Protocol):
         }
         self._head, self._length = (method, path, headers), int(headers.get("content-length", 0))
         if headers.get("expect", "").lower() == "100-continue":
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # type: ignore[attr-defined]
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _answer(self, head: tuple[str, str, dict[str, str]], body: bytes) -> None:
         method, target, headers = head
         status, extra, answer, length = self._do(method, target, headers, body)
         lines = [f"HTTP/1.1 {status}", f"Content-Length: {length}", *extra, "", ""]
-        self._transport.write("\r\n".join(lines).encode() + answer)  # type: ignore[attr-defined]
+        self._transport.write("\r\n".join(lines).encode() + answer)
 
     def _do(
         self, method: str, target: str, headers: dict[str, str], body: bytes

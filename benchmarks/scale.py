@@ -194,7 +194,7 @@ def _run_dataset(root: str, instance: "dg.DagsterInstance") -> _Run:
         )
 
     def watched(*given: object) -> module.Gathered:
-        found: module.Gathered = gather(*given)  # type: ignore[arg-type]
+        found: module.Gathered = gather(*given)  # type: ignore[arg-type] # handed on
         note()
         reset_peak()
         return found

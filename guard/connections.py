@@ -37,7 +37,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _idle_bytes = 0
     _moved = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # a server's is a Transport
         """Accept a connection; if there are too many, close the one that has waited longest."""
         super().connection_made(transport)
         self._waits_since = self.loop.time()

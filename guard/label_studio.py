@@ -49,7 +49,7 @@ def main() -> None:
     """Run ``label_studio.server`` with the arguments of this process."""
     _find_our_package()
     # Django is in Label Studio's environment, not in this project's.
-    from django.core.handlers.wsgi import WSGIHandler  # type: ignore[import-not-found]
+    from django.core.handlers.wsgi import WSGIHandler  # type: ignore[import-not-found] # in Label Studio's environment
 
     hosts = os.environ[HOSTS_VARIABLE].split(",")
     WSGIHandler.__call__ = guarded(WSGIHandler.__call__, hosts)

@@ -121,38 +121,38 @@ class StoreError(ImgclfError):
     denied = False
 
 
-class StoreUnavailable(StoreError):  # noqa: N818 - a state, as its callers say it
+class StoreUnavailable(StoreError):
     """The store does not answer, or is too busy, after all retries: a later retry may help."""
 
 
-class ObjectRefused(StoreError):  # noqa: N818 - a state, as its callers say it
+class ObjectRefused(StoreError):
     """An object exists but cannot be read: permission, archive, encryption key, bad disk.
 
     Others may be readable. If none is, the reader lacks the permission.
     """
 
 
-class StoreMissing(StoreError):  # noqa: N818 - a state, as its callers say it
+class StoreMissing(StoreError):
     """There is no store at the URL: it was never set up, is unmounted, or the URL is mistyped."""
 
 
-class StoreUnwritable(StoreError):  # noqa: N818 - a state, as its callers say it
+class StoreUnwritable(StoreError):
     """The store can be reached, but not written (disk full, read-only, …)."""
 
 
-class KeyMissing(StoreError):  # noqa: N818 - a state, as its callers say it
+class KeyMissing(StoreError):
     """No object has the key."""
 
 
-class KeyExists(StoreError):  # noqa: N818 - a state, as its callers say it
+class KeyExists(StoreError):
     """An object has the key already; keys are create-only."""
 
 
-class InvalidKey(StoreError, ValueError):  # noqa: N818 - a state, as its callers say it
+class InvalidKey(StoreError, ValueError):
     """A string that cannot be a key in every store."""
 
 
-class Refusal(Exception):  # noqa: N818 - S3's answer, before it is converted
+class Refusal(Exception):
     """S3's error code and message from boto3; internal, converted before it leaves the store."""
 
     def __init__(self, code: str, message: str, status: int = 0) -> None:

@@ -225,7 +225,7 @@ def _files(
     while pending:
         folder, key_prefix = pending.pop()
         try:
-            status = os.stat(folder)  # noqa: PTH116 - hot loop over strings
+            status = os.stat(folder)
             with os.scandir(folder) as entries:
                 if (status.st_dev, status.st_ino) in seen:  # a link to a folder already visited
                     continue
@@ -240,7 +240,7 @@ def _files(
         except PermissionError as error:
             if folder == str(start):
                 raise
-            name = os.path.basename(folder)  # noqa: PTH119
+            name = os.path.basename(folder)
             if is_left_by_system(name) or is_photo_library(name):
                 continue  # lost+found: where raw/ is a disk of its own, it is root's
             if flaws is None:

@@ -128,7 +128,7 @@ def main() -> None:
         root / "model", _required(VERSION_VARIABLE), _required(DIGEST_VARIABLE)
     )
     # SageMaker connects from outside the container; elsewhere only this machine may.
-    host = "127.0.0.1" if ROOT_VARIABLE in os.environ else "0.0.0.0"  # noqa: S104
+    host = "127.0.0.1" if ROOT_VARIABLE in os.environ else "0.0.0.0"  # noqa: S104 - see above
     configured = os.environ.get(PORT_VARIABLE, "8080")
     port = bounded_int(configured, 0, MAX_PORT)
     if port is None:

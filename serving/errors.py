@@ -3,7 +3,7 @@
 from errors.base import ImgclfError
 
 
-class RequestRefused(ImgclfError):  # noqa: N818 - a state
+class RequestRefused(ImgclfError):
     """A request that gets no prediction.
 
     Args:
@@ -18,5 +18,5 @@ class RequestRefused(ImgclfError):  # noqa: N818 - a state
         self.code = code
 
 
-class ModelUnusable(ImgclfError, RuntimeError):  # noqa: N818 - a state
+class ModelUnusable(ImgclfError, RuntimeError):
     """The model of a deployment record cannot be served; a retry does not help."""

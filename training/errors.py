@@ -3,7 +3,7 @@
 from errors.base import ImgclfError
 
 
-class PermanentFailure(ImgclfError):  # noqa: N818 - the name is part of the contract
+class PermanentFailure(ImgclfError):
     """A failure that a retry cannot cure: bad data, an impossible configuration.
 
     The compute port recognises this class by its name in the exception that Dagster Pipes sends, and
@@ -19,7 +19,7 @@ class PermissionDenied(PermanentFailure):
     """The job's role lacks a permission; the message names it."""
 
 
-class PeerLost(ImgclfError, RuntimeError):  # noqa: N818 - named like the others here
+class PeerLost(ImgclfError, RuntimeError):
     """Another process of the job ended, or its machine is lost; its own failure has the reason."""
 
 
@@ -27,7 +27,7 @@ class ArtefactError(ImgclfError, ValueError):
     """A model artefact differs from its manifest, or is no artefact."""
 
 
-class ImageRejected(ImgclfError, ValueError):  # noqa: N818 - the word the tables and the pages use
+class ImageRejected(ImgclfError, ValueError):
     """A file is no usable image; ``reason`` says why, for people."""
 
     def __init__(self, reason: str) -> None:

@@ -16,7 +16,7 @@ SCORES_SENT = 20
 _TIMEOUT = httpx.Timeout(30, connect=3)
 
 
-class FeedbackFailed(ImgclfError, RuntimeError):  # noqa: N818 - a state
+class FeedbackFailed(ImgclfError, RuntimeError):
     """A correction was not accepted; the message is for the person who sent it."""
 
 

@@ -37,7 +37,7 @@ SHARDS_SCHEMA = pa.schema(
 )
 
 
-class ImageChanged(ImgclfError, RuntimeError):  # noqa: N818 - a state
+class ImageChanged(ImgclfError, RuntimeError):
     """An object under ``raw/`` has other bytes than when it was indexed."""
 
 

@@ -75,7 +75,7 @@ def build_trained_model(defaults: Hyperparameters) -> dg.AssetsDefinition:
         compute: Compute,
         line: dg.ResourceParam[Line],
     ) -> dg.MaterializeResult:
-        chosen: dict[str, Any] = config.model_dump()  # type: ignore[attr-defined]
+        chosen: dict[str, Any] = config.model_dump()  # type: ignore[attr-defined] # of that class
         named = chosen.pop("dataset_version")
         version = named or _newest_data_set(context, store)
         try:

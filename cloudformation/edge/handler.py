@@ -42,7 +42,7 @@ BY_CODE = {
 log = logging.getLogger("edge")
 
 
-class Refused(Exception):  # noqa: N818 - the word of the inference contract
+class Refused(Exception):
     """No prediction: HTTP status, a code for programs, a message for people."""
 
 

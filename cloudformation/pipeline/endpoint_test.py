@@ -21,7 +21,7 @@ WANTED = 20
 _SIDE = 64
 
 
-class Unfit(Exception):  # noqa: N818 - reads as what it says: raise Unfit
+class Unfit(Exception):
     """The endpoint must not be released; the message says why."""
 
 

@@ -16,7 +16,7 @@ MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 image indexes (https://github.com/aws/amazon-sagemaker-feedback/issues/180)."""
 
 
-class ImageNotPushed(ImgclfError, RuntimeError):  # noqa: N818 - it names a state
+class ImageNotPushed(ImgclfError, RuntimeError):
     """The image is not in the repository; the message says how to push it."""
 
 

@@ -109,7 +109,7 @@ class FolderTarget:
 
     def write(self, image: Image, data: bytes) -> None:
         """See :class:`imgclf_dagster.export.target.Target`."""
-        with self._translated_errors(of_a_name=True), open(self._path(image.path), "wb", 0) as file:  # noqa: PTH123 - hot loop over strings
+        with self._translated_errors(of_a_name=True), open(self._path(image.path), "wb", 0) as file:
             file.write(data)
 
     def write_text(self, path: str, pieces: Iterable[str]) -> None:
@@ -205,7 +205,7 @@ def _names(folder: Path) -> list[str]:
 
 def _size(path: str) -> int:
     try:
-        return os.stat(path).st_size  # noqa: PTH116 - hot loop over strings
+        return os.stat(path).st_size
     except FileNotFoundError:
         return -1
 

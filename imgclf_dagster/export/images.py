@@ -11,7 +11,7 @@ from object_store.store import ObjectStore
 from training.data.manifest import ManifestError, ShardReader
 
 
-class ImageUnreadable(Exception):  # noqa: N818 - it names a state
+class ImageUnreadable(Exception):
     """Neither a shard nor ``raw/`` has the image's bytes; the message has the reason."""
 
 

@@ -24,7 +24,7 @@ class Image:
     length: int
 
 
-class NameRefused(Exception):  # noqa: N818 - it names a state
+class NameRefused(Exception):
     """The file system refuses the name of one image."""
 
 

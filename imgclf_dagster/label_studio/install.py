@@ -57,7 +57,7 @@ InstallProgress = Callable[[str, float], object]
 """Called with the present step and the finished share of the installation, in [0, 1]."""
 
 
-class LabelStudioNotInstalled(ImgclfError, RuntimeError):  # noqa: N818 - it names a state
+class LabelStudioNotInstalled(ImgclfError, RuntimeError):
     """Label Studio cannot be installed or prepared; the message has the reason and the remedies."""
 
 

@@ -56,7 +56,7 @@ The title must not be a model version that the backend does not serve: Label Stu
 for the pre-labels of its title, and would show none."""
 
 
-class NoLabelsYet(ImgclfError, RuntimeError):  # noqa: N818 - it names a state
+class NoLabelsYet(ImgclfError, RuntimeError):
     """Neither the settings nor a data set define labels."""
 
 

@@ -38,7 +38,7 @@ from resources.registry.registry import ModelRegistry
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-class RunInProgress(ImgclfError, RuntimeError):  # noqa: N818 - it names a state
+class RunInProgress(ImgclfError, RuntimeError):
     """Another run of the line is in progress in this home."""
 
 

@@ -12,7 +12,7 @@ HOST = "127.0.0.1"
 """Loopback only, because the programs started here have no authentication."""
 
 
-class PortTaken(ImgclfError, RuntimeError):  # noqa: N818 - it names what is wrong
+class PortTaken(ImgclfError, RuntimeError):
     """A port of our programs is in use; the message names the process and the remedy."""
 
 

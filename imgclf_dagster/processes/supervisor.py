@@ -32,7 +32,7 @@ _STEP_S = 0.1
 _LOCK_S = 1.0  # `is_up` holds the lock for a moment
 
 
-class AlreadyRunning(ImgclfError, RuntimeError):  # noqa: N818 - it names what is wrong
+class AlreadyRunning(ImgclfError, RuntimeError):
     """Another supervisor runs in the same home; nothing was started."""
 
 

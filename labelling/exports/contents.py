@@ -9,7 +9,7 @@ from errors.base import ImgclfError
 SPLITS = ("train", "val", "test")
 
 
-class CannotHold(ImgclfError, ValueError):  # noqa: N818 - a state of the data set, not a failure
+class CannotHold(ImgclfError, ValueError):
     """The format cannot represent the data set; the message names one that can."""
 
 

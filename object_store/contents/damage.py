@@ -51,7 +51,7 @@ _REMEDIES = (
 _LOOK = "see `imgclf doctor --store`"
 
 
-class DamagedObject(StoreError):  # noqa: N818 - a state, as its callers say it
+class DamagedObject(StoreError):
     """An object's bytes are not valid: empty, truncated or changed. The message names the remedy.
 
     Attributes:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -124,7 +125,7 @@ class _Ranges(io.RawIOBase):
         self._at = base + offset
         return self._at
 
-    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
+    def readinto(self, buffer: Any) -> int:
         length = max(0, min(len(buffer), self._size - self._at))
         if length:
             buffer[:length] = self._store.get_range(self._key, self._at, length)

@@ -35,7 +35,7 @@ _TAIL = np.dtype([("digest", "V24"), ("crc", "<u4")])
 DTYPES: dict[bytes, np.dtype[Any]] = {b"<f2\0": np.dtype("<f2"), b"<f4\0": np.dtype("<f4")}
 
 
-class SegmentFlaw(ValueError):  # noqa: N818 - what is wrong, as its callers say it
+class SegmentFlaw(ValueError):
     """Bytes of a segment are not those that were written; the message says which."""
 
 

@@ -62,5 +62,5 @@ class AwsSession(dg.ConfigurableResource):
                     max_pool_connections=_CONNECTIONS,
                     user_agent_extra="imgclf-dagster",
                 )
-                _CLIENTS[made_for] = session.client(service, config=config)  # type: ignore[call-overload]
+                _CLIENTS[made_for] = session.client(service, config=config)  # type: ignore[call-overload] # a name at run time
             return _CLIENTS[made_for]

@@ -64,7 +64,7 @@ def read_job(store: ObjectStore, name: str) -> dict[str, Any] | None:
     return record
 
 
-class OutputMissing(KeyMissing, KeyError):  # noqa: N818 - a state, as its callers say it
+class OutputMissing(KeyMissing, KeyError):
     """The job has not written the file; also a KeyError, so that ``in`` and ``get`` work."""
 
 

@@ -34,11 +34,11 @@ from serving.deployments import (
 )
 
 
-class HostUnavailable(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
+class HostUnavailable(ImgclfError, RuntimeError):
     """No endpoint host answers, or it serves another store; the message says what to do."""
 
 
-class DeploymentFailed(ImgclfError, RuntimeError):  # noqa: N818 - a state, as its callers say it
+class DeploymentFailed(ImgclfError, RuntimeError):
     """The model could not be deployed; the stage serves the model that it served before."""
 
 

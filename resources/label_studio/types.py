@@ -24,19 +24,19 @@ class LabelStudioError(ImgclfError, RuntimeError):
         self.status = status
 
 
-class LabelStudioDown(LabelStudioError):  # noqa: N818 - a state, as its callers say it
+class LabelStudioDown(LabelStudioError):
     """No answer, no answer in time, or a server error. A later retry may help."""
 
 
-class TokenRefused(LabelStudioError):  # noqa: N818 - a state, as its callers say it
+class TokenRefused(LabelStudioError):
     """The token is wrong, has expired, or its kind is switched off."""
 
 
-class ProjectMissing(LabelStudioError):  # noqa: N818 - a state, as its callers say it
+class ProjectMissing(LabelStudioError):
     """The project does not exist, or is not visible to this token."""
 
 
-class LabelStudioRefused(LabelStudioError):  # noqa: N818 - a state, as its callers say it
+class LabelStudioRefused(LabelStudioError):
     """The server rejects the request. Repeating it does not help."""
 
 

@@ -23,11 +23,11 @@ class RegistryError(ImgclfError, RuntimeError):
     """The registry rejects a call; the message names the model version and the remedy."""
 
 
-class PackageMissing(RegistryError):  # noqa: N818 - a state, as its callers say it
+class PackageMissing(RegistryError):
     """No package of that model version is registered."""
 
 
-class DigestMismatch(RegistryError):  # noqa: N818 - a state, as its callers say it
+class DigestMismatch(RegistryError):
     """The digest is not the one that is registered for this model version."""
 
 

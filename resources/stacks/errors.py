@@ -7,19 +7,19 @@ class StackError(ImgclfError, RuntimeError):
     """A stack could not be deployed; the message names the stack and the remedy."""
 
 
-class StackBusy(StackError):  # noqa: N818 - a state, as its callers say it
+class StackBusy(StackError):
     """Another operation on the stack is running."""
 
 
-class PlanOutdated(StackError):  # noqa: N818 - a state, as its callers say it
+class PlanOutdated(StackError):
     """The stack was changed after the plan was made; nothing was executed."""
 
 
-class StackTimeout(StackError):  # noqa: N818 - what happened, as its callers say it
+class StackTimeout(StackError):
     """The operation did not end in time. It continues; deploying again waits for it."""
 
 
-class StackFailed(StackError):  # noqa: N818 - what happened, as its callers say it
+class StackFailed(StackError):
     """An operation on a stack did not succeed. The message has the first reason and the remedy.
 
     Attributes:

@@ -15,7 +15,7 @@ HOST_RUNS_ALREADY = 3
 """Exit code of a host that finds another one running."""
 
 
-class HostRunning(ImgclfError, RuntimeError):  # noqa: N818 - a state
+class HostRunning(ImgclfError, RuntimeError):
     """Another host holds the lock of the address file."""
 
 

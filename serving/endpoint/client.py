@@ -19,11 +19,11 @@ _ANSWER_S = 60.0
 Answer = TypeVar("Answer", bound=BaseModel)
 
 
-class HostSilent(ImgclfError, RuntimeError):  # noqa: N818 - a state
+class HostSilent(ImgclfError, RuntimeError):
     """There is no response, or not one of an endpoint host."""
 
 
-class InvocationFailed(ImgclfError, RuntimeError):  # noqa: N818 - a state
+class InvocationFailed(ImgclfError, RuntimeError):
     """The endpoint refused a request.
 
     Args:

@@ -15,7 +15,7 @@ _POLL_S = 0.1
 _STOP_S = 8.0
 
 
-class HostNotStarted(ImgclfError, RuntimeError):  # noqa: N818 - a state
+class HostNotStarted(ImgclfError, RuntimeError):
     """The endpoint host did not start; the message has the end of its log."""
 
 

@@ -30,7 +30,7 @@ WEBHOOK_HEADER = "X-Webhook-Secret"
 """Header with the token of a webhook: Label Studio's webhooks can send headers, but no password."""
 
 
-class CredentialsUnusable(ImgclfError, ValueError):  # noqa: N818 - a state
+class CredentialsUnusable(ImgclfError, ValueError):
     """The credentials file is missing, readable by others or invalid; the message has a remedy."""
 
 

@@ -17,7 +17,7 @@ _BIG_BYTES = 16_000_000
 log = logging.getLogger("serving")
 
 
-class NoImage(ImgclfError, ValueError):  # noqa: N818 - a state
+class NoImage(ImgclfError, ValueError):
     """A task's image is not available; the message has the reason, for people."""
 
 

@@ -13,7 +13,7 @@ VARIABLE = "IMGCLF_SERVING"
 PREFIX = f"{VARIABLE}__"
 
 
-class LimitsWrong(ImgclfError, ValueError):  # noqa: N818 - a state
+class LimitsWrong(ImgclfError, ValueError):
     """A limit in the environment is invalid; the message has the variable and its bounds."""
 
 

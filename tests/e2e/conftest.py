@@ -229,7 +229,7 @@ def browser() -> Iterator["Browser"]:
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_ARGS)
-        yield Patient(chromium)  # type: ignore[misc]
+        yield Patient(chromium)
         chromium.close()
 
 

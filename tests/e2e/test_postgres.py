@@ -166,8 +166,7 @@ def test_the_daemon_goes_on_after_a_restart_of_the_database(
         log = programs.home / "DaemonTaskDefinition.log"
         text = log.stat().st_size
         postgres.stop()
-        missed = lambda: "OperationalError" in log.read_bytes()[text:].decode()  # noqa: E731
-        wait_for(missed, programs.output)
+        wait_for(lambda: "OperationalError" in log.read_bytes()[text:].decode(), programs.output)
         postgres.start()
         shutil.copytree(colours(tmp_path / "second", 3), imgclf.home / "store" / "raw" / "second")
         wait_for_more_than(before)

@@ -150,7 +150,7 @@ def archive(bed: TestBed, url: str) -> dict[str, bytes]:
     bucket, _, key = url.removeprefix("s3://").partition("/")
     data = bed.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        return {m.name: tar.extractfile(m).read() for m in tar.getmembers() if m.isfile()}  # type: ignore[union-attr]
+        return {m.name: tar.extractfile(m).read() for m in tar.getmembers() if m.isfile()}
 
 
 def _wait(describe: Any, member: str, values: tuple[str, ...], seconds: float = WAIT_S) -> Any:

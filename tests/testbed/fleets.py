@@ -31,7 +31,7 @@ _STOP_S = SOON_S
 _numbers = itertools.count(1)
 
 
-class FleetFailed(RuntimeError):  # noqa: N818 - SageMaker's word for it
+class FleetFailed(RuntimeError):
     """A fleet did not come up; the message is what DescribeEndpoint will say."""
 
 

@@ -51,7 +51,7 @@ def running_issuer(folder: Path) -> Iterator[Issuer]:
         url = f"https://127.0.0.1:{server.server_port}"
         numbers = key.public_key().public_numbers()
         jwk = {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": _KEY_ID}
-        server.documents = {  # type: ignore[attr-defined]
+        server.documents = {
             "/.well-known/openid-configuration": {"issuer": url, "jwks_uri": f"{url}/jwks.json"},
             "/jwks.json": {"keys": [jwk | {"n": _number(numbers.n), "e": _number(numbers.e)}]},
         }

@@ -91,7 +91,7 @@ async def _serve(listener: socket.socket, url: str, address_file: Path | None) -
     config.bind = [f"fd://{listener.fileno()}"]
     config.keep_alive_timeout = 75
     config.loglevel = "WARNING"
-    serving = asyncio.create_task(serve(_with_scaling(), config))  # type: ignore[arg-type]
+    serving = asyncio.create_task(serve(_with_scaling(), config))
     while not await asyncio.to_thread(_healthy, url):
         await asyncio.sleep(0.02)
     if address_file:

@@ -97,9 +97,7 @@ def statements_of(arn: str) -> list[Statement]:
 
     backend = iam_backends[ACCOUNT]["aws"]
     holders: list[Any] = [
-        item
-        for item in (*backend.roles.values(), *backend.users.values())
-        if item.arn == arn  # type: ignore[attr-defined]
+        item for item in (*backend.roles.values(), *backend.users.values()) if item.arn == arn
     ]
     if not holders:
         raise ApiError("NoSuchEntity", f"The principal {arn} cannot be found.", 404)

@@ -61,7 +61,7 @@ class Postgres:
             "DAGSTER_POSTGRES_DB": name,
         }
 
-    def connect(self, database: str = "postgres"):  # noqa: ANN201 - psycopg2 has no types
+    def connect(self, database: str = "postgres"):
         """A connection of psycopg2's, with TLS."""
         import psycopg2
 

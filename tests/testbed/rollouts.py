@@ -57,7 +57,7 @@ class Endpoint:
         return self.blue
 
 
-class RolledBack(RuntimeError):  # noqa: N818 - a state
+class RolledBack(RuntimeError):
     """The deployment is not to go on; the message is the FailureReason."""
 
 

@@ -22,7 +22,7 @@ Props = dict[str, Any]
 Made = tuple[str, dict[str, Any]]
 
 
-class ResourceFailed(RuntimeError):  # noqa: N818 - the state it leaves
+class ResourceFailed(RuntimeError):
     """A resource was not made or changed; ``physical_id`` if something is there all the same."""
 
     def __init__(self, reason: str, physical_id: str = "") -> None:

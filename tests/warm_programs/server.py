@@ -210,7 +210,7 @@ def settle(request: Request) -> None:
     sys.path[:1] = [request.folder, *filter(None, given)]
     sys.orig_argv = [sys.executable, *request.arguments]
     if "PYTHONUNBUFFERED" in request.environment or request.arguments[0] == "-u":
-        sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
+        sys.stdout.reconfigure(write_through=True)
     torch = sys.modules.get("torch")
     if torch and (threads := request.environment.get("OMP_NUM_THREADS")):
         torch.set_num_threads(int(threads))  # read when the library was loaded
@@ -225,7 +225,7 @@ def run(request: Request) -> None:
         sys.argv = ["-c", *rest]
         sys.path[0] = ""
         main = sys.modules["__main__"] = ModuleType("__main__")
-        exec(what, vars(main))  # noqa: S102 - as Python would
+        exec(what, vars(main))  # as Python would
         return
     if [what, *rest[:2]] == ["dagster", "api", "grpc"]:
         os.environ[SPAWNS] = "1"
@@ -244,10 +244,10 @@ def end(request: Request) -> NoReturn:
             print(leaving.code, file=sys.stderr)
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
         code &= 0xFF
-    except BaseException as error:  # noqa: BLE001 - what Python does with it
+    except BaseException as error:  # what Python does with it
         traceback.print_exc()
         code = -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
-    threading._shutdown()  # type: ignore[attr-defined]
+    threading._shutdown()
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

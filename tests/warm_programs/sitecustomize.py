@@ -66,7 +66,7 @@ def place():
     import resource
 
     limits = (resource.RLIMIT_AS, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE)
-    spaces = [os.readlink(f"/proc/self/ns/{name}") for name in ("mnt", "net", "pid", "user")]  # noqa: PTH115 - pathlib costs a start 10 ms
+    spaces = [os.readlink(f"/proc/self/ns/{name}") for name in ("mnt", "net", "pid", "user")]
     return [
         *(os.getuid(), os.geteuid(), os.getgid(), os.getegid()),
         *(list(resource.getrlimit(limit)) for limit in limits),
@@ -77,7 +77,7 @@ def place():
 def open_files():
     """The numbers of the files that this process was started with."""
     found = []
-    for number in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208 - pathlib costs a start 10 ms
+    for number in map(int, os.listdir("/proc/self/fd")):
         try:
             if os.get_inheritable(number):
                 found.append(number)
@@ -102,7 +102,7 @@ def hand_over(address):
     request = {
         "arguments": sys.orig_argv[1:],
         "environment": dict(os.environ),
-        "folder": os.getcwd(),  # noqa: PTH109 - pathlib costs a start 10 ms
+        "folder": os.getcwd(),
         "numbers": files,
         "niceness": os.nice(0),
         "mask": os.umask(0o022),
@@ -140,9 +140,9 @@ def is_there(address):
     """
     import time
 
-    while not os.path.exists(address):  # noqa: PTH110 - pathlib costs a start 10 ms
+    while not os.path.exists(address):
         try:
-            with open(f"{address}.started") as file:  # noqa: PTH123
+            with open(f"{address}.started") as file:
                 pid = file.read()
             if pid and has_ended(pid):
                 return False
@@ -155,7 +155,7 @@ def is_there(address):
 def has_ended(pid):
     """Whether a process is gone, or nobody has asked yet how it ended."""
     try:
-        with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123
+        with open(f"/proc/{pid}/stat") as file:
             return file.read().rpartition(")")[2].split()[0] in "ZX"
     except OSError:
         return True
@@ -163,7 +163,7 @@ def has_ended(pid):
 
 def start_server(address):
     """Start the server of programs, unless it was started before."""
-    if os.path.exists(f"{address}.started"):  # noqa: PTH110 - pathlib costs a start 10 ms
+    if os.path.exists(f"{address}.started"):
         return
     import subprocess
     from pathlib import Path

@@ -187,7 +187,7 @@ def _extract(raw: IO[bytes], folder: Path, max_bytes: int) -> None:
             member = tar.extractfile(info)
             try:
                 with (folder / name).open("xb") as target:
-                    shutil.copyfileobj(member, target, _CHUNK)  # type: ignore[arg-type]
+                    shutil.copyfileobj(member, target, _CHUNK)  # type: ignore[arg-type] # isfile(), so never None
             except FileExistsError:
                 raise ArtefactError(f"member {name} occurs twice") from None
 

@@ -20,7 +20,7 @@ def write_evidence(path: Path, images: Sequence[np.ndarray], probabilities: np.n
         probabilities: float32 [len(images), classes].
     """
     named = {f"image_{index:04d}": image for index, image in enumerate(images)}
-    np.savez_compressed(path, probabilities=probabilities, **named)  # type: ignore[arg-type]
+    np.savez_compressed(path, probabilities=probabilities, **named)  # type: ignore[arg-type] # names of our own
 
 
 def read_evidence(source: Path | BinaryIO | io.BytesIO) -> tuple[list[np.ndarray], np.ndarray]:

@@ -68,7 +68,7 @@ def export_onnx(serving: ServingNet, path: Path) -> None:
     onnx.save_model(model, path)
 
 
-def _strip(model: "onnx.ModelProto") -> None:  # type: ignore[name-defined]  # noqa: F821
+def _strip(model: "onnx.ModelProto") -> None:  # type: ignore[name-defined]  # noqa: F821 - a local import
     """Remove the exporter's metadata: stack traces and paths of this machine."""
     model.ClearField("metadata_props")
     for graph in (model.graph, *model.functions):

@@ -138,7 +138,7 @@ def _batches(images: Sequence[np.ndarray]) -> Iterator[list[int]]:
 
 
 def _session(path: Path, threads: int | None) -> "InferenceSession":
-    import joblib  # type: ignore[import-untyped]
+    import joblib  # type: ignore[import-untyped] # has no types
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

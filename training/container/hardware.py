@@ -51,7 +51,7 @@ def yield_cores() -> None:
 
 def batch_workers(place: "torch.device") -> ThreadPoolExecutor:
     """Return a pool of threads that compute whole batches: one per core, or a single one for a GPU."""
-    import joblib  # type: ignore[import-untyped]
+    import joblib  # type: ignore[import-untyped] # has no types
     import torch
 
     cores = max(1, joblib.cpu_count() // _processes_here())  # respects a container's quota

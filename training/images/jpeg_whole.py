@@ -33,7 +33,7 @@ class Layout:
     missing: str
 
 
-class JpegIncomplete(ValueError):  # noqa: N818 - a state of a file
+class JpegIncomplete(ValueError):
     """Pixels of a JPEG are missing; the message says how that was detected."""
 
 

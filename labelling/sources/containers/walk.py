@@ -86,7 +86,7 @@ class _Walk:
             if (folder, prefix) != (top, top_name):
                 seen = TWICE
             try:
-                status = os.stat(folder)  # noqa: PTH116 - a hot loop over strings
+                status = os.stat(folder)
                 # Some network drives have no inode numbers.
                 identity = (status.st_dev, status.st_ino) if status.st_ino else _real(folder)
                 if identity in self._entered:
@@ -163,10 +163,10 @@ class _Walk:
         if is_folder:
             return self._lies_in_store(_real(link))
         # In data sets that consist of links, the targets are in few folders: check each once.
-        target = os.path.join(os.path.dirname(link), os.readlink(link))  # noqa: PTH115, PTH118, PTH120
-        if os.path.islink(target):  # noqa: PTH114
-            return self._lies_in_store(os.path.dirname(_real(link)))  # noqa: PTH120
-        folder = os.path.dirname(target)  # noqa: PTH120
+        target = os.path.join(os.path.dirname(link), os.readlink(link))
+        if os.path.islink(target):
+            return self._lies_in_store(os.path.dirname(_real(link)))
+        folder = os.path.dirname(target)
         if folder not in self._in_store:
             self._in_store[folder] = self._lies_in_store(_real(folder))
         return self._in_store[folder]
@@ -176,7 +176,7 @@ class _Walk:
         above = []
         while folder not in self._in_store:
             above.append(folder)
-            parent = os.path.dirname(folder)  # noqa: PTH120
+            parent = os.path.dirname(folder)
             if parent == folder or os.path.lexists(f"{folder}/{MARKER}"):
                 self._in_store[folder] = parent != folder
             else:

@@ -194,7 +194,7 @@ def _problem(member: zipfile.ZipInfo) -> str | None:
     if member.flag_bits & _ENCRYPTED:
         return "encrypted; unpack the archive with its password (7z x) and ingest the folder"
     if member.compress_type not in _METHODS:
-        method = zipfile.compressor_names.get(member.compress_type, str(member.compress_type))  # type: ignore[attr-defined]
+        method = zipfile.compressor_names.get(member.compress_type, str(member.compress_type))  # type: ignore[attr-defined] # not in the stubs
         return f"compressed by a method that is not read ({method}); unpack the archive (7z x) and ingest the folder"
     return None
 

@@ -188,9 +188,9 @@ def _listed(text: str) -> Iterator[str]:
 
 def _splits() -> Iterator[tuple[str, Split | None]]:
     for train, val, test in _BY_LANGUAGE.values():
-        for text, split in ((train, "train"), (val, "val"), (test, "test")):
-            for word in _listed(text):
-                yield word, split  # type: ignore[misc]
+        yield from ((word, "train") for word in _listed(train))
+        yield from ((word, "val") for word in _listed(val))
+        yield from ((word, "test") for word in _listed(test))
     for split, text in _WEAK.items():
         yield from ((word, split) for word in _listed(text))
     yield from ((word, None) for word in _listed(_OTHER))

@@ -27,7 +27,7 @@ _PROCESSING_LONGEST_S = 777_600
 _RESTARTS = 3
 
 
-class NotConfigured(ImgclfError, ValueError):  # noqa: N818 - what is wrong, not that it is
+class NotConfigured(ImgclfError, ValueError):
     """A setting is missing; the message names it."""
 
 

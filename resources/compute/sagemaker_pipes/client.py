@@ -335,4 +335,4 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
 def _client(service: str) -> Any:
     import boto3
 
-    return boto3.client(service)  # type: ignore[call-overload]
+    return boto3.client(service)  # type: ignore[call-overload] # a name at run time

@@ -179,7 +179,7 @@ def test_a_database_that_stays_away_is_named(
 
 
 def test_a_password_never_travels_in_the_clear(home: Path, postgres: Postgres) -> None:
-    configuration = InstanceRef.from_dir(str(home)).storage_data.config_dict  # type: ignore[union-attr]
+    configuration = InstanceRef.from_dir(str(home)).storage_data.config_dict
     assert configuration["postgres_db"]["params"]["sslmode"] == "require"
     with postgres.connect(os.environ["DAGSTER_POSTGRES_DB"]) as connection:
         cursor = connection.cursor()

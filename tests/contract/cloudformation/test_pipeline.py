@@ -28,7 +28,7 @@ def picture(kind: str) -> bytes:
 
 @pytest.fixture
 def staging(
-    open_stack: Callable[[str], Stack],  # noqa: F811
+    open_stack: Callable[[str], Stack],  # noqa: F811 - that fixture
     aws_environment: Any,
 ) -> Stack:
     """An endpoint stack of staging, as Dagster deployed it."""
@@ -114,7 +114,7 @@ def test_a_stack_that_somebody_deploys_is_left_alone() -> None:
 class Stacks:
     """CloudFormation, as far as a plan asks it; a canary is under way in production."""
 
-    def describe_stacks(self, *, StackName: str) -> dict[str, Any]:  # noqa: N803 - boto3's
+    def describe_stacks(self, *, StackName: str) -> dict[str, Any]:  # boto3's name
         busy = StackName == "shop-endpoint-prod"
         status = "UPDATE_IN_PROGRESS" if busy else "UPDATE_COMPLETE"
         return {"Stacks": [{"StackName": StackName, "StackStatus": status}]}

@@ -214,10 +214,10 @@ def without_sums(record: bytes) -> bytes:
 def other_probabilities(archive: bytes) -> bytes:
     """The training job's evidence, as if torch had answered otherwise."""
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        files = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+        files = {member.name: tar.extractfile(member).read() for member in tar}
     images, probabilities = read_evidence(io.BytesIO(files["export_check.npz"]))
     sink = io.BytesIO()
-    write_evidence(sink, images, np.roll(probabilities, 1, axis=1))  # type: ignore[arg-type]
+    write_evidence(sink, images, np.roll(probabilities, 1, axis=1))
     files["export_check.npz"] = sink.getvalue()
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
@@ -398,7 +398,7 @@ def test_an_approval_puts_it_into_production(approved: Any, photo: Callable[...,
     assert (record.digest, record.deployed_by, record.reason) == (package.digest, "ann", "good")
     answer = approved.endpoints.invoke("prod", photo(4242, "green"), "image/png")
     assert answer["digest"] == package.digest
-    assert answer["predictions"][0]["labels"][0]["label"] == "green"  # type: ignore[index]
+    assert answer["predictions"][0]["labels"][0]["label"] == "green"
     before = len(approved.endpoints.history("prod"))
     again = approved.run("prod_endpoint", partition=approved.version)
     assert again.success

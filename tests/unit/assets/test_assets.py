@@ -117,7 +117,7 @@ def test_the_narrator_tells_checks_by_result_and_steps_by_time() -> None:
     narrator.checked("no_split_leakage", passed=False, blocking=True, reason="2 pairs [x]")
     narrator.failed("dataset_no_split_leakage", "the check failed")
     narrator.failed("trained_model", "no [weights]")
-    output = console.file.getvalue()  # type: ignore[attr-defined]
+    output = console.file.getvalue()
     assert "▸ dataset\n" in output
     assert "✗ no_split_leakage" in output
     assert "2 pairs [x]" in output

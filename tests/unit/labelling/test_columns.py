@@ -1,6 +1,7 @@
 """Joining, sorting and grouping columns: as Python's dictionaries and sorts would."""
 
 import hashlib
+import itertools
 import json
 
 import numpy as np
@@ -67,7 +68,7 @@ def test_texts_are_sorted_and_numbered_as_python_does(values):
     different = sorted(set(values), key=str.encode)
     assert (found.tolist(), count) == ([different.index(one) for one in values], len(different))
     assert is_ascending(column(values)) == all(
-        one.encode() < other.encode() for one, other in zip(values, values[1:], strict=False)
+        one.encode() < other.encode() for one, other in itertools.pairwise(values)
     )
 
 

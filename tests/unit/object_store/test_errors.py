@@ -41,7 +41,7 @@ STORE = "s3://bucket/line"
 def error_of(error: Exception, act: Act = "read") -> StoreError:
     if isinstance(error, BotoCoreError | ClientError):
         error = refusal_of(error)
-    return as_store_error(error, "a", STORE, f"{STORE}/a", act=act)  # type: ignore[arg-type]
+    return as_store_error(error, "a", STORE, f"{STORE}/a", act=act)
 
 
 def answered(code: str, status: int) -> ClientError:
@@ -49,7 +49,7 @@ def answered(code: str, status: int) -> ClientError:
         {
             "Error": {"Code": code, "Message": "Words."},
             "ResponseMetadata": {"HTTPStatusCode": status},
-        },  # type: ignore[typeddict-item]
+        },
         "PutObject",
     )
 

@@ -180,7 +180,7 @@ def test_pauses_grow_and_differ() -> None:
 def test_every_asset_that_asks_anybody_is_tried_again(tmp_path: Path) -> None:
     definitions = build_definitions(Settings(home=tmp_path))
     computes: dict[str, Any] = {
-        asset.key.to_user_string(): asset.op.compute_fn.decorated_fn  # type: ignore[union-attr]
+        asset.key.to_user_string(): asset.op.compute_fn.decorated_fn
         for asset in definitions.resolve_asset_graph().assets_defs
         if isinstance(asset, dg.AssetsDefinition) and asset.is_executable and asset.keys
         if not isinstance(asset, dg.AssetChecksDefinition)

@@ -47,7 +47,7 @@ def sha(data: bytes) -> str:
 
 def net(seed: int = 0, recipe: str = "scratch", **parameters: Any) -> Classifier:
     torch.manual_seed(seed)
-    given = Hyperparameters(recipe=recipe, image_size=SIZE, **parameters)  # type: ignore[arg-type]
+    given = Hyperparameters(recipe=recipe, image_size=SIZE, **parameters)
     return build(given, len(LABELS)).eval()
 
 

@@ -135,7 +135,7 @@ def test_each_refusal_is_told_for_what_it_is(
     runtime, stubber = stubbed()
     modeled = error.pop("modeled_fields", None)
     stubber.add_client_error("invoke_endpoint", **error, modeled_fields=modeled)
-    assert runtime.predict("prod", b"x") == Problem(kind, text)  # type: ignore[arg-type]
+    assert runtime.predict("prod", b"x") == Problem(kind, text)
 
 
 def test_an_answer_that_is_no_prediction_is_said(
@@ -240,7 +240,7 @@ def test_previews_of_damaged_files_never_raise() -> None:
         out = io.BytesIO()
         Image.effect_noise((40, 48), 50).convert("RGB").save(out, kind)
         whole.append(out.getvalue())
-    chance = random.Random(7)  # noqa: S311 - the same files every time
+    chance = random.Random(7)
     for data in whole:
         for _ in range(12):
             broken = bytearray(data)

@@ -70,7 +70,7 @@ def prediction(*scores: tuple[str, float]) -> ModelAnswer:
 
 
 def card_of(counter: CorrectionCounter, folder: Path, **answers: ModelAnswer | Problem) -> Card:
-    card = Card("a.png", 3, None, dict(answers))  # type: ignore[arg-type]
+    card = Card("a.png", 3, None, dict(answers))
     path = folder / "a.png"
     path.write_bytes(b"abc")
     counter.register(card, path)

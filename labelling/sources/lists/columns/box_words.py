@@ -63,7 +63,7 @@ _LETTERS: Mapping[Side, str] = {
     "width": "w dx",
     "height": "h dy",
 }
-_LITTLE = frozenset("box bbox bb rect rectangle roi region px pixel pixels kante rand edge".split())  # noqa: SIM905
+_LITTLE = frozenset("box bbox bb rect rectangle roi region px pixel pixels kante rand edge".split())  # noqa: SIM905 - a table
 
 
 def _tables() -> Iterator[dict[str, Side]]:

@@ -30,7 +30,7 @@ def listed(store: ObjectStore) -> Iterator[list[str]]:
     def note(parsed: dict[str, Any], **_: Any) -> None:
         messages.extend(item["Key"] for item in parsed.get("Contents", ()))
 
-    events = store.place.access.client.meta.events  # type: ignore[attr-defined]
+    events = store.place.access.client.meta.events
     events.register("after-call.s3.ListObjectsV2", note)
     yield messages
     events.unregister("after-call.s3.ListObjectsV2", note)
@@ -44,7 +44,7 @@ def test_only_what_is_known_of_changed_images_is_listed(
         server.add(number, "cat", at=number)
 
     def look() -> None:
-        poll(server, store, cursor, policy, pytest.fail)  # type: ignore[arg-type]
+        poll(server, store, cursor, policy, pytest.fail)
 
     look()
     known = [info.key for info in store.list(LABEL_STUDIO_PREFIX)]

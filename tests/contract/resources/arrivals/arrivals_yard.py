@@ -77,7 +77,7 @@ class Yard:
             instance=self.instance, resources=resources, cursor=self.cursor
         ) as context:
             handler = partial(self._keep, context)
-            context.log.warning, context.log.error = handler, handler  # type: ignore[method-assign]
+            context.log.warning, context.log.error = handler, handler
             found = sensors.raw_images_arrival_sensor(context)
             self.cursor = context.cursor
         self.skipped_because = getattr(found, "skip_message", "")

@@ -223,7 +223,7 @@ def sagemaker_compute(store: ObjectStore, **fields: object) -> SageMakerCompute:
         "poll_max_s": 0.5,
         "messages_s": 0.2,
     }
-    return SageMakerCompute(**{**values, **fields})  # type: ignore[arg-type]
+    return SageMakerCompute(**{**values, **fields})
 
 
 def write_modules(folder: Path, jobs: dict[str, str]) -> None:

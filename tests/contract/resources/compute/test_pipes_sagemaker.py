@@ -269,11 +269,11 @@ def test_the_stock_reader_loses_a_restarted_attempt_and_a_second_session(
     s3, bucket = aws_environment.client("s3"), aws_environment.bucket()
     reader = PipesS3MessageReader(bucket=bucket, client=s3, interval=0.01)
     restarted, second = Heard(), Heard()
-    with reader.read_messages(restarted) as params:  # type: ignore[arg-type]
+    with reader.read_messages(restarted) as params:
         stock_attempt(s3, params, 1)  # the machine is taken away ...
         stock_attempt(s3, params, 2)  # ... and the job starts again, at 1.json
     assert len(restarted.payloads) == 1  # which of them depends on who was faster
-    with reader.read_messages(second) as params:  # type: ignore[arg-type]
+    with reader.read_messages(second) as params:
         stock_attempt(s3, params, 3)
     assert second.payloads == []
 
@@ -287,10 +287,10 @@ def test_ours_loses_neither(store: ObjectStore) -> None:
 
     reader = StoreMessageReader(store, "job", None, poll_s=0.01)
     heard = Heard()
-    with reader.read_messages(heard):  # type: ignore[arg-type]
+    with reader.read_messages(heard):
         attempt(1)
         attempt(2)
     assert reader.messages == [1, 2]
-    with reader.read_messages(heard):  # type: ignore[arg-type]
+    with reader.read_messages(heard):
         attempt(3)
     assert reader.messages == [1, 2, 3]

@@ -90,7 +90,7 @@ def test_personal_token(studio: StudioProject, proxy: Proxy):
     assert proxy.count("POST", "/api/token/refresh/") == 1
     assert client.project.ensure(LabelSchema(), ["x", "y"]).labels == ("x", "y")  # by the SDK
     auth = open_session(proxy.url, token).auth
-    auth._ends = time.time()  # type: ignore[union-attr]
+    auth._ends = time.time()
     client.server.user()
     assert proxy.count("POST", "/api/token/refresh/") == 2
 

@@ -390,7 +390,7 @@ def test_mlflow_is_told_to_send_no_telemetry(
 
 
 def decide(registry: SageMakerRegistry, status: str, by: str, reason: str) -> ModelPackage:
-    return registry.set_approval("train-1", status, by=by, reason=reason, digest="a" * 64)  # type: ignore[arg-type]
+    return registry.set_approval("train-1", status, by=by, reason=reason, digest="a" * 64)
 
 
 def in_console(registry: SageMakerRegistry, **changes: str) -> None:

@@ -141,7 +141,7 @@ def test_labels_that_come_later_are_dealt_when_they_come(world: Any) -> None:
 
 def given(world: Any, shas: list[str], names: list[str], of_source: set[str]) -> None:
     answer = dict(zip(shas, names, strict=True))
-    record_given_splits(world.store, answer, source="x", of_source=of_source)  # type: ignore[arg-type]
+    record_given_splits(world.store, answer, source="x", of_source=of_source)
 
 
 def test_a_given_test_set_is_kept_and_validation_is_dealt_out_of_train(world: Any) -> None:

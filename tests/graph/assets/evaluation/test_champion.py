@@ -234,7 +234,7 @@ def test_a_champion_that_has_seen_the_test_images_is_no_champion(
     monkeypatch.setattr(champions, "generation_number", lambda _: generation)
     monkeypatch.setattr(champions, "newest_evaluation", lambda *_: known)
     monkeypatch.setattr(champions, "read_dataset_manifest", lambda _, version: manifests[version])
-    champion = Champion(SimpleNamespace(model_version=OLD))  # type: ignore[arg-type]
+    champion = Champion(SimpleNamespace(model_version=OLD))
     found = unless_seen(store, champion, "new")
     if not expected:
         assert found is champion

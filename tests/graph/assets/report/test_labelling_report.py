@@ -231,8 +231,8 @@ class _Studio:
 
 def test_the_length_of_the_queue_is_label_studio_s_own() -> None:
     log = Mock()
-    assert _open_tasks(log, _Studio(12, 3)) == 9  # type: ignore[arg-type]
-    assert _open_tasks(log, _Studio(2, 3)) == 0  # type: ignore[arg-type]
+    assert _open_tasks(log, _Studio(12, 3)) == 9
+    assert _open_tasks(log, _Studio(2, 3)) == 0
     assert not log.warning.called
-    assert _open_tasks(log, _Studio(None)) is None  # type: ignore[arg-type]
+    assert _open_tasks(log, _Studio(None)) is None
     assert "Label Studio does not answer" in log.warning.call_args.args[0]

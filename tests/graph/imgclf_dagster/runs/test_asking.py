@@ -81,7 +81,7 @@ def tick(
     )
     log = logging.getLogger("daemon")
     with create_test_daemon_workspace_context(target, instance) as workspace:
-        yield lambda: list(execute_sensor_iteration(workspace, log, None, None))  # type: ignore[func-returns-value]
+        yield lambda: list(execute_sensor_iteration(workspace, log, None, None))
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ class Line:
         cursor = PollCursor.model_validate_json(self.cursor)
         chosen = LabellingPolicy(poll_overlap_s=OVERLAP_S, reconcile_every_s=every_s, **policy)
         try:
-            poll(self.server, self.store, cursor, chosen, self.messages.append)  # type: ignore[arg-type]
+            poll(self.server, self.store, cursor, chosen, self.messages.append)
         finally:
             self.cursor = cursor.model_dump_json()
         return cursor

@@ -66,7 +66,7 @@ def test_what_two_backups_forgot_is_kept_from_the_older_one_on(
     line: Line, begun: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cursor = PollCursor(project=1)
-    look = Poll(line.server, line.store, cursor, LabellingPolicy(), line.messages.append)  # type: ignore[arg-type]
+    look = Poll(line.server, line.store, cursor, LabellingPolicy(), line.messages.append)
     for days in begun:
         forgotten = Interval(START + timedelta(days=days), START + timedelta(days=9))
         monkeypatch.setattr(

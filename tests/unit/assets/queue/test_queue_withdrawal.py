@@ -58,6 +58,6 @@ def test_only_untouched_tasks_of_settled_images_are_taken_back(tmp_path: Path) -
     ]
     studio = Tasks()
     store = ObjectStore(url=tmp_path.as_uri())
-    sync = QueueSync(store, studio, LabellingPolicy(), LabelSchema(), print)  # type: ignore[arg-type]
+    sync = QueueSync(store, studio, LabellingPolicy(), LabelSchema(), print)
     assert sync._withdraw(situation, tasks) == 2
     assert studio.taken == ["free", "gone"]

@@ -19,7 +19,7 @@ SLOW = [1500.0] * 32
 
 
 def _outcome(*args: object, **how: object) -> str:
-    found = judge_latency(*args, **how)  # type: ignore[arg-type]
+    found = judge_latency(*args, **how)
     return "pass" if found.passed else found.severity
 
 
@@ -96,18 +96,18 @@ class _Endpoints:
 
 def test_both_models_are_asked_for_each_image_in_turn() -> None:
     endpoints = _Endpoints()
-    times = _answer_times(endpoints, [b"1", b"2"], ("staging", "prod"))  # type: ignore[arg-type]
+    times = _answer_times(endpoints, [b"1", b"2"], ("staging", "prod"))
     assert endpoints.asked == ["staging 1", "prod 1", "staging 2", "prod 2"]
     assert {stage: len(found) for stage, found in times.items()} == {"staging": 2, "prod": 2}
 
 
 def test_a_production_that_refuses_is_no_comparison_and_a_staging_that_does_a_failure() -> None:
-    times = _answer_times(_Endpoints(refusing="prod"), [b"1", b"2"], ("staging", "prod"))  # type: ignore[arg-type]
+    times = _answer_times(_Endpoints(refusing="prod"), [b"1", b"2"], ("staging", "prod"))
     assert (len(times["staging"]), times["prod"]) == (2, [])
-    times = _answer_times(_Endpoints(refusing="prod"), [b"1", b"2"], ("prod", "staging"))  # type: ignore[arg-type]
+    times = _answer_times(_Endpoints(refusing="prod"), [b"1", b"2"], ("prod", "staging"))
     assert (len(times["staging"]), times["prod"]) == (2, [])
     with pytest.raises(InvocationFailed):
-        _answer_times(_Endpoints(refusing="staging"), [b"1"], ("staging", "prod"))  # type: ignore[arg-type]
+        _answer_times(_Endpoints(refusing="staging"), [b"1"], ("staging", "prod"))
 
 
 @pytest.mark.parametrize(
@@ -138,9 +138,9 @@ def test_what_production_s_model_took_is_read_from_its_own_verdict(
             numbers=numbers,
         )
     endpoints = _Endpoints(record=SimpleNamespace(digest="d" * 64, model_version="train-1"))
-    assert _champion_before(store, endpoints, "c" * 64) == expected  # type: ignore[arg-type]
-    assert _champion_before(store, endpoints, "d" * 64) is None  # type: ignore[arg-type]
-    assert _champion_before(store, _Endpoints(), "c" * 64) is None  # type: ignore[arg-type]
+    assert _champion_before(store, endpoints, "c" * 64) == expected
+    assert _champion_before(store, endpoints, "d" * 64) is None
+    assert _champion_before(store, _Endpoints(), "c" * 64) is None
 
 
 def test_every_finding_says_its_numbers() -> None:

@@ -20,7 +20,7 @@ class Endpoints:
 def test_an_endpoint_that_stopped_with_the_command_is_said_with_how_to_keep_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    served.say_served(Endpoints(), "prod", "train-1 is served")  # type: ignore[arg-type]
+    served.say_served(Endpoints(), "prod", "train-1 is served")
     said = " ".join(capsys.readouterr().out.split())
     assert said == (
         "✓ train-1 is served The endpoint stopped when this command ended. "

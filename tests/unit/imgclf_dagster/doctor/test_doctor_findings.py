@@ -26,7 +26,7 @@ def test_looks_are_taken_at_once_and_told_in_order() -> None:
 
     names = ["c", "a", "b"]
     looks = {name: lambda name=name: look(name) for name in names}
-    found = look_at_once(looks, time.monotonic() + WAIT_S, finding_of)  # type: ignore[arg-type]
+    found = look_at_once(looks, time.monotonic() + WAIT_S, finding_of)
     assert [finding.what for finding in found] == names
 
 

@@ -81,7 +81,7 @@ def counts(store: ObjectStore) -> dict[str, int]:
 def printed(report: IngestReport) -> str:
     console = Console(file=io.StringIO(), width=500, highlight=False)
     show_report(console, report, "imgclf run", "set")
-    return console.file.getvalue()  # type: ignore[attr-defined]
+    return console.file.getvalue()
 
 
 def test_the_summary_has_the_names_that_count(take: Take, store: ObjectStore) -> None:
@@ -132,7 +132,7 @@ def test_a_folder_that_means_two_things_is_told(take: Take, store: ObjectStore) 
     output = printed(report)
     assert "two meanings: blue as red (2 images) was used before the name was given" in output
     assert "used now, blue is blue" in output
-    facts = source_facts(read_source(store.root / "raw/set"))  # type: ignore[operator]
+    facts = source_facts(read_source(store.root / "raw/set"))
     read = json.loads(as_json(facts, [], report, ""))["read_as"]
     assert read == [{"label": "blue", "counts": "red", "images": 2, "now": "blue"}]
     # The remedy that is told.

@@ -41,7 +41,7 @@ def child(tmp_path: Path, watch: Watch) -> Callable[[str], _Child]:
     def make(program: str) -> _Child:
         spec = ProcessSpec("p", (sys.executable, "-c", program), tmp_path / "p.log")
         messages: list[Notice] = []
-        return _Child(spec, watch, Roster(tmp_path), messages.append)  # type: ignore[arg-type]
+        return _Child(spec, watch, Roster(tmp_path), messages.append)
 
     return make
 

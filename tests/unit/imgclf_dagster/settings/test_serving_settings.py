@@ -30,14 +30,14 @@ def test_what_a_request_may_cost_reaches_the_servers(
     (endpoints,) = [spec for spec in programs(settings) if spec.name == "Endpoints"]
     assert endpoints.env == expected
     host = build_endpoints(settings)
-    assert getattr(host, "environment") == expected  # noqa: B009 - of the local host only
+    assert host.environment == expected
 
 
 def test_on_aws_they_are_a_parameter_of_the_stack_only_if_they_are_no_defaults() -> None:
     from imgclf_dagster.profiles.aws import _serving_limits
 
     def parameters(**limits: float) -> dict[str, str]:
-        settings: Any = SimpleNamespace(serving=ServingLimits(**limits))  # type: ignore[arg-type]
+        settings: Any = SimpleNamespace(serving=ServingLimits(**limits))
         return _serving_limits(settings)
 
     assert parameters() == {}, "an endpoint that is there stays as it is"

@@ -151,7 +151,7 @@ statements = st.lists(
             at=at,
             cancelled=silent == "cancelled",
             skipped=silent == "skipped" and bool(by),
-        ),  # fmt: skip
+        ),
         st.sampled_from("ab"),
         st.lists(st.sampled_from(["cat", "dog", "fox"]), min_size=1, max_size=2, unique=True),
         st.sampled_from(["", "ann", "bea", "cem"]),

@@ -184,7 +184,7 @@ def test_the_extension_is_of_what_is_in_the_file(room: Room, kind: str, extensio
         "no-file",
         "nobody",
         "extra",
-    ],  # fmt: skip
+    ],
 )
 def test_what_cannot_be_taken_is_refused_by_name(
     room: Room, fields: dict[str, Any], status: int, says: str

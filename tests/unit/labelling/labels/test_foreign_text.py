@@ -78,7 +78,7 @@ def _one_cell(text: str) -> list[Token]:
 @pytest.mark.parametrize("text", ATTACKS)
 @pytest.mark.parametrize("form", [markdown.prose, markdown.code])
 def test_foreign_text_in_a_table_is_one_cell_of_text(text: str, form: object) -> None:
-    written = form(text)  # type: ignore[operator]
+    written = form(text)
     shown = _shown([t for t in _one_cell(written) if t.type != "inline"])
     assert shown.replace("\u2060", "").strip() == visible(text).strip()
 
@@ -149,7 +149,7 @@ def _printed(*what: object) -> str:
     console = SafeConsole(file=io.StringIO(), force_terminal=True, width=80, highlight=False)
     for one in what:
         console.print(one)
-    return console.file.getvalue()  # type: ignore[attr-defined]
+    return console.file.getvalue()
 
 
 NASTY = "x\x1b]0;title\x07\x1b[2J\x9b31m\u202e.png"

@@ -203,7 +203,7 @@ def test_times_are_in_order_and_none_is_lost(seconds: list[float | None]) -> Non
     took = times([{"lead_time_s": s} for s in seconds])
     assert took.tasks + took.outliers == sum(bool(s) for s in seconds)
     if took.tasks:
-        assert took.lower_s <= took.median_s <= took.upper_s  # type: ignore[operator]
+        assert took.lower_s <= took.median_s <= took.upper_s
 
 
 @given(st.permutations(range(12)))

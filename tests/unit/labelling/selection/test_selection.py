@@ -104,7 +104,7 @@ def test_what_holds_of_every_batch(
 
 def test_chance_is_spread_evenly_among_the_best() -> None:
     best, chance = ["b0", "b1", "b2", "b3"], ["c0", "c1"]
-    mixed: Any = _interleaved(best, chance)  # type: ignore[arg-type]
+    mixed: Any = _interleaved(best, chance)
     assert mixed == ["b0", "c0", "b1", "b2", "c1", "b3"]
 
 

@@ -16,7 +16,7 @@ def read(path: Path, *folders: str, known: frozenset[str] = frozenset(), **optio
         for number in range(2):
             (path / "set" / folder).mkdir(parents=True, exist_ok=True)
             (path / "set" / folder / f"{number}.png").write_bytes(b"")
-    given = ReadingOptions(**options)  # type: ignore[arg-type]
+    given = ReadingOptions(**options)
     return read_source(path / "set", given, known=KnownClasses(labels=known))
 
 

@@ -33,7 +33,7 @@ class Pets:
             path = self._path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        return read_source(self._path, ReadingOptions(**options))  # type: ignore[arg-type]
+        return read_source(self._path, ReadingOptions(**options))
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def read(
         (tmp_path / image).write_bytes(b"x")
     (tmp_path / name).write_text(text, encoding="utf-8")
     classes = KnownClasses(frozenset([known] if known else []))
-    return read_source(tmp_path, ReadingOptions(**options), known=classes)  # type: ignore[arg-type]
+    return read_source(tmp_path, ReadingOptions(**options), known=classes)
 
 
 def column(one: str, other: str, title: str = "label", separator: str = ",") -> str:

@@ -159,7 +159,7 @@ def read(tmp_path: Path, files: dict[str, str], **options: object) -> Reading:
         path = tmp_path / "set" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    return read_source(tmp_path / "set", ReadingOptions(**options))  # type: ignore[arg-type]
+    return read_source(tmp_path / "set", ReadingOptions(**options))
 
 
 def test_predictions_beside_labels_leave_the_test_images_unlabelled(tmp_path: Path) -> None:

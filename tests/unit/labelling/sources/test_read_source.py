@@ -27,7 +27,7 @@ def read(tmp_path: Path) -> Read:
             path = tmp_path / "set" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        return read_source(tmp_path / "set", ReadingOptions(**options))  # type: ignore[arg-type]
+        return read_source(tmp_path / "set", ReadingOptions(**options))
 
     return run
 

@@ -23,7 +23,7 @@ def read(tmp_path: Path, lists: Mapping[str, str], **options: object) -> Reading
     for name, text in lists.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
-    return read_source(tmp_path, ReadingOptions(**options))  # type: ignore[arg-type]
+    return read_source(tmp_path, ReadingOptions(**options))
 
 
 def lines(files: list[str]) -> str:

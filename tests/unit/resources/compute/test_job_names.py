@@ -39,10 +39,10 @@ def stage_of(name: ast.expr) -> str:
 def test_every_job_is_named_by_the_list() -> None:
     found = list(specs())
     assert {stage for _, stage, _ in found} == set(JOB_KINDS)
-    assert [where for where, stage, kind in found if JOB_KINDS.get(stage) != kind] == []  # type: ignore[call-overload]
+    assert [where for where, stage, kind in found if JOB_KINDS.get(stage) != kind] == []
 
 
 def test_a_name_that_no_role_may_start_is_refused() -> None:
     assert job_name("embed", "0a1b") == "embed-0a1b"
     with pytest.raises(ValueError, match="'drift' is no stage of the line"):
-        job_name("drift", "0a1b")  # type: ignore[arg-type]
+        job_name("drift", "0a1b")

@@ -50,12 +50,12 @@ def store(tmp_path: Path) -> ObjectStore:
 
 
 def say(channel: StoreMessageChannel, method: str, **params: Any) -> None:
-    channel.write_message({"method": method, "params": params})  # type: ignore[typeddict-item]
+    channel.write_message({"method": method, "params": params})
 
 
 def read(store: ObjectStore, start_after: str | None = None) -> tuple[StoreMessageReader, Handler]:
     reader, handler = StoreMessageReader(store, "job", start_after), Handler()
-    with reader.read_messages(handler):  # type: ignore[arg-type]
+    with reader.read_messages(handler):
         pass
     return reader, handler
 
@@ -176,9 +176,9 @@ def test_a_job_that_may_not_speak_ends_before_it_computes(
 
     with (
         StoreContextInjector(store, "job").inject_context(
-            {"asset_keys": ["a"], "extras": {}}  # type: ignore[typeddict-item]
+            {"asset_keys": ["a"], "extras": {}}
         ) as context,
-        StoreMessageReader(store, "job", None).read_messages(Handler()) as messages,  # type: ignore[arg-type]
+        StoreMessageReader(store, "job", None).read_messages(Handler()) as messages,
     ):
         monkeypatch.setenv("DAGSTER_PIPES_CONTEXT", encode_param(context))
         monkeypatch.setenv("DAGSTER_PIPES_MESSAGES", encode_param(messages))
@@ -198,9 +198,9 @@ def test_a_job_that_may_not_speak_ends_before_it_computes(
 
 def test_a_permanent_failure_is_told_in_its_own_words_without_its_class() -> None:
     text = {"message": "PermanentFailure: lower learning_rate", "stack": [], "cause": None}
-    failure = script_failure({"name": "PermanentFailure", **text}, "")  # type: ignore[typeddict-item]
+    failure = script_failure({"name": "PermanentFailure", **text}, "")
     assert failure == ScriptFailure("lower learning_rate", "", permanent=True)
-    other = script_failure({"name": "KeyError", **text, "message": "KeyError: 'a'"}, "")  # type: ignore[typeddict-item]
+    other = script_failure({"name": "KeyError", **text, "message": "KeyError: 'a'"}, "")
     assert other == ScriptFailure("KeyError: 'a'", "", permanent=False)
 
 
@@ -217,12 +217,12 @@ def test_the_whole_way_with_variables_that_fit_a_processing_job(
     reader, handler = StoreMessageReader(store, "job", None), Handler()
     injector = StoreContextInjector(store, "job")
     with (
-        injector.inject_context({"asset_keys": ["a"], "extras": {}}) as context,  # type: ignore[typeddict-item]
-        reader.read_messages(handler) as messages,  # type: ignore[arg-type]
+        injector.inject_context({"asset_keys": ["a"], "extras": {}}) as context,
+        reader.read_messages(handler) as messages,
     ):
         monkeypatch.setenv("DAGSTER_PIPES_CONTEXT", encode_param(context))
         monkeypatch.setenv("DAGSTER_PIPES_MESSAGES", encode_param(messages))
-        with pytest.raises(ZeroDivisionError), open_pipes() as pipes:  # noqa: PT012
+        with pytest.raises(ZeroDivisionError), open_pipes() as pipes:  # noqa: PT012 - the block ends the pipe, too
             pipes.log.info("hello")
             raise ZeroDivisionError("no")
     assert [m["params"]["message"] for m in handler.handled if m["method"] == "log"] == ["hello"]
@@ -273,7 +273,7 @@ def test_a_reader_goes_on_when_the_store_was_silent_for_a_moment(
     def reading() -> bool:
         return any(thread.name == "pipes-reader" for thread in threading.enumerate())
 
-    with reader.read_messages(Handler()):  # type: ignore[arg-type]
+    with reader.read_messages(Handler()):
         wait_for(lambda: asked[0] > 1 or not reading())
         assert asked[0] > 1
 

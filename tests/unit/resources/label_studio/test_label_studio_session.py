@@ -47,7 +47,7 @@ def serve(monkeypatch) -> Iterator[Callable[[Handler], None]]:
         monkeypatch.setattr(httpx, "HTTPTransport", lambda **_: httpx.MockTransport(handler))
 
     monkeypatch.setattr("resources.label_studio.session.time.sleep", waits.append)
-    install.waits = waits  # type: ignore[attr-defined]
+    install.waits = waits
     open_session.cache_clear()
     yield install
     open_session.cache_clear()
@@ -149,7 +149,7 @@ def test_reasons_of_any_kind(serve, body, expected):
 def test_kinds_of_token():
     assert is_personal(jwt(exp=1.0))
     assert not is_personal(LEGACY)
-    assert token_expiry(jwt(exp=0.0)).year == 1970  # type: ignore[union-attr]
+    assert token_expiry(jwt(exp=0.0)).year == 1970
     assert [token_expiry(text) for text in ("", LEGACY, "a.b.c", jwt())] == [None] * 4
 
 

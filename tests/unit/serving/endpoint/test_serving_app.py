@@ -80,7 +80,7 @@ def test_one_image_is_ranked_by_the_deployed_model(host, client, deploy) -> None
     body = answer.json()
     assert (body["model_version"], body["digest"]) == ("train-1", record.digest)
     [prediction] = body["predictions"]
-    assert [entry["label"] for entry in prediction["labels"]][0] == "green"
+    assert next(entry["label"] for entry in prediction["labels"]) == "green"
     assert prediction["predicted"] == ["green"]
     scores = [entry["score"] for entry in prediction["labels"]]
     assert scores == sorted(scores, reverse=True)

@@ -254,7 +254,7 @@ def test_a_webhook_is_answered_without_its_body(room: Room) -> None:
         "type": "http", "method": "POST", "path": "/webhook", "raw_path": b"/webhook",
         "query_string": b"", "headers": headers, "http_version": "1.1", "scheme": "http",
     }  # fmt: skip
-    asyncio.run(room.client.app(scope, receive, send))  # type: ignore[arg-type]
+    asyncio.run(room.client.app(scope, receive, send))
     assert sent[0]["status"] == 200
     assert room.backend.hint_file is not None
     assert room.backend.hint_file.exists()

@@ -46,7 +46,7 @@ def has_driver(monkeypatch: pytest.MonkeyPatch, cuda: int) -> None:
     """libcuda as a driver brings it; 0 for none."""
 
     class Library:
-        def cuDriverGetVersion(self, place: Any) -> int:  # noqa: N802 - NVIDIA's name
+        def cuDriverGetVersion(self, place: Any) -> int:  # NVIDIA's name
             place._obj.value = cuda
             return 0
 

@@ -76,8 +76,8 @@ def probe(
 class TestAsRoot:
     def test_it_goes_on_as_the_user_and_there_is_no_way_back(self, root: Path) -> None:
         predicted, _ = probe(root)
-        (uid,) = set(predicted["uids"])  # type: ignore[call-overload]
-        (gid,) = set(predicted["gids"])  # type: ignore[call-overload]
+        (uid,) = set(predicted["uids"])
+        (gid,) = set(predicted["gids"])
         assert uid != 0
         assert predicted["groups"] == [gid]
         assert gid != 0

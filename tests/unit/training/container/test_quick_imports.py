@@ -32,7 +32,7 @@ def test_it_is_off_within_the_block_and_what_is_there_then_is_left_out_later() -
 
 def test_an_import_that_fails_leaves_it_on() -> None:
     with pytest.raises(ImportError), without_collection("not.imported"):
-        import not_there_at_all  # noqa: F401
+        __import__("not_there_at_all")
     assert gc.isenabled()
 
 

@@ -28,7 +28,7 @@ def with_lot(split: str, name: str = "a", **more: object) -> Group:
     """A group whose lot alone would give it ``split``."""
     ids = (sha(f"{name} {split} {number}") for number in range(10_000))
     found = next(one for one in ids if founders_split(one, SHARES) == split)
-    return Group(found, {name: 1}, **more)  # type: ignore[arg-type]
+    return Group(found, {name: 1}, **more)
 
 
 def counts(tally: Tally, name: str) -> list[int]:

@@ -179,7 +179,10 @@ def test_groups_are_those_of_the_plain_comparison_of_each_pair(
     count = len(levels)
     prints = {sha(index): grey(100 + 2 * level) for index, level in enumerate(levels)}
     of_image = {index: hashes[index % len(hashes)] for index in range(count)}
-    all_of_them = lambda wanted: {name: prints[name] for name in wanted}  # noqa: E731
+
+    def all_of_them(wanted):
+        return {name: prints[name] for name in wanted}
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(groups_module, "_AT_ONCE", at_once)
         before = assign_groups(

@@ -60,7 +60,7 @@ def test_what_a_source_lacks_is_dealt_out_of_its_train_set() -> None:
 
 def test_a_split_that_is_none_is_refused(store: ObjectStore) -> None:
     with pytest.raises(ValueError, match="dev"):
-        record_given_splits(store, {A: "dev"}, source="x", of_source={"train"})  # type: ignore[dict-item]
+        record_given_splits(store, {A: "dev"}, source="x", of_source={"train"})
     with pytest.raises(ValueError, match="test"):
         record_given_splits(store, {A: "test"}, source="x", of_source={"train"})
     assert given_splits(store) == {}

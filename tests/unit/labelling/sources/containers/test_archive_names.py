@@ -34,7 +34,7 @@ class Unmarked(zipfile.ZipInfo):
     raw = b""
     flags = 0
 
-    def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # noqa: N802 - zipfile's own
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # zipfile's own
         return self.raw, self.flag_bits | self.flags
 
 

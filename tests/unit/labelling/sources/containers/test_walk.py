@@ -165,7 +165,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
     real, broken = os.scandir, dict[str, int]()
 
     def scandir(path: str) -> object:
-        if (number := broken.get(os.path.basename(path))) is not None:  # noqa: PTH119
+        if (number := broken.get(os.path.basename(path))) is not None:  # noqa: PTH119 - bytes
             raise OSError(number, os.strerror(number), path)
         return real(path)
 
@@ -241,7 +241,7 @@ def test_names_that_are_not_utf8_are_named_with_the_remedy(tmp_path: Path) -> No
     put(tmp_path, "ok.jpg")
     base = os.fsencode(tmp_path)
     try:
-        os.mkdir(base + b"/K\xe4fer")  # noqa: PTH102
+        os.mkdir(base + b"/K\xe4fer")  # noqa: PTH102 - bytes
     except OSError:
         pytest.skip("this file system takes no names that are not UTF-8; run it on ext4 or tmpfs")
     for name in (b"/K\xe4fer/1.jpg", b"/\xe9.jpg"):

@@ -40,7 +40,7 @@ def classes(*folders: str) -> set[str]:
      "还未分类", "아직 미분류", "restant à trier", "разобрать потом", "ikke sortert ennå", "no class"],
 )  # fmt: skip
 def test_what_is_still_to_be_sorted_has_no_labels_and_is_told(name: str, form: str) -> None:
-    name = unicodedata.normalize(form, name)  # type: ignore[arg-type]
+    name = unicodedata.normalize(form, name)
     found = layout("chat", "chien", name)
     assert (found.doubts, set(found.labels.values())) == ((), {"chat", "chien"})
     assert f"the images of {name}/ are ingested without labels" in found.warnings

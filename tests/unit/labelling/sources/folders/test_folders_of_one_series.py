@@ -11,7 +11,7 @@ pytestmark = pytest.mark.unit
 def layout(*folders: str, known: tuple[str, ...] = (), **options: str) -> Layout:
     """Two images in each folder."""
     names = [f"{folder}/{i}.jpg" for folder in folders for i in range(2)]
-    return read_layout(names, ReadingOptions(**options), known=frozenset(known))  # type: ignore[arg-type]
+    return read_layout(names, ReadingOptions(**options), known=frozenset(known))
 
 
 OF_ONE_SERIES = [

@@ -35,7 +35,7 @@ def read(
     ],
 )
 def test_splits_alone_are_no_classes(value: object, task: str) -> None:
-    found = read(value, options=ReadingOptions(task=task))  # type: ignore[arg-type]
+    found = read(value, options=ReadingOptions(task=task))
     assert found is not None
     assert {item.file[0]: (item.labels, item.split) for item in found.statements} == {
         "a": (None, "train"),

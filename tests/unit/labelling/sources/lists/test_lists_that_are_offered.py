@@ -25,7 +25,7 @@ def read(
     for name, text in lists.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
-    return read_source(tmp_path, ReadingOptions(**options))  # type: ignore[arg-type]
+    return read_source(tmp_path, ReadingOptions(**options))
 
 
 def offered(found: Reading) -> list[str]:

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.unit
 def layout(folders: str, **options: str) -> Layout:
     """One image in each folder."""
     names = [f"{folder}/1.jpg" for folder in folders.split()]
-    return read_layout(names, ReadingOptions(**options))  # type: ignore[arg-type]
+    return read_layout(names, ReadingOptions(**options))
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def layout(*folders: str, **options: str) -> Layout:
 )  # fmt: skip
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 def test_splits_of_other_languages(train: str, other: str, split: str, form: str) -> None:
-    one, two = (unicodedata.normalize(form, name) for name in (train, other))  # type: ignore[arg-type]
+    one, two = (unicodedata.normalize(form, name) for name in (train, other))
     bare = layout(one, two)
     assert (bare.doubts, bare.labels) == ((), {})
     found = layout(f"{one}/cat", f"{one}/dog", f"{two}/cat")

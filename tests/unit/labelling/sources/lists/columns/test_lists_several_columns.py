@@ -88,7 +88,7 @@ def test_in_single_label_several_are_a_question_that_says_why() -> None:
     found = doubt(table("file,tag1,tag2,tag3"))
     assert "single_label" in found.question
     assert 'task = "multi_label"' in found.question
-    assert [option for option, _ in found.answers][0] == "--columns file,tag1"
+    assert next(option for option, _ in found.answers) == "--columns file,tag1"
     assert questions_of(table("file,tag1,tag2,tag3"), columns=("file", "tag1"))[0] == "red"
 
 

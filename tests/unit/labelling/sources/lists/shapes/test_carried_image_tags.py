@@ -23,7 +23,7 @@ def read(tmp_path: Path, lists: dict[str, Any], folder: str = "", **options: obj
     for name, value in lists.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(json.dumps(value))
-    return read_source(tmp_path, ReadingOptions(**options))  # type: ignore[arg-type]
+    return read_source(tmp_path, ReadingOptions(**options))
 
 
 def via(attributes: list[dict[str, Any]], regions: tuple[Any, ...] = ()) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def boxes() -> tuple[object, dict[str, Any]]:
     return value, metadata
 
 
-def read(*lines: object, options: ReadingOptions = ReadingOptions()) -> ListReading:  # noqa: B008
+def read(*lines: object, options: ReadingOptions = ReadingOptions()) -> ListReading:  # noqa: B008 - frozen
     text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
     found = JsonLists().read(ListFile("output.manifest", text.encode()), options, around())
     assert found is not None

@@ -21,7 +21,7 @@ def read(lists: dict[str, str], name: str, options: ReadingOptions | None = None
 
 
 def records(make: object) -> ListReading:
-    values = [make(file, animal) for file, animal in zip(PHOTOS, ANIMALS, strict=True)]  # type: ignore[operator]
+    values = [make(file, animal) for file, animal in zip(PHOTOS, ANIMALS, strict=True)]
     return read({"x.json": json.dumps(values)}, "x.json")
 
 

@@ -27,7 +27,7 @@ def source(at: Path, lists: dict[str, str], main: str = MAIN, count: int = 6) ->
 
 
 def read(path: Path, task: str = "single_label", **more: str) -> Reading:
-    return read_source(path, ReadingOptions(task=task, **more))  # type: ignore[arg-type]
+    return read_source(path, ReadingOptions(task=task, **more))
 
 
 def labels(reading: Reading) -> dict[str, str]:
