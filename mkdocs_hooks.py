@@ -43,7 +43,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Write each link to a file of the repository as a link to the file of the site."""
+    """Write each link to a file of the repository as a link to the file of the site.
+
+    Args:
+        markdown: the text of the page.
+        page: the page.
+        config: the configuration of MkDocs.
+        files: not used.
+
+    Returns:
+        The text with the links of the site.
+    """
     start = str(PurePosixPath(page.file.src_uri).parent)
 
     def link(match: re.Match[str]) -> str:

@@ -1,8 +1,9 @@
-"""Puts a function's code into the template that deploys it, so that the template is whole by itself.
+"""Copies the code of a Lambda function into the template that deploys it.
 
-``python -m cloudformation.packaging`` brings ``edge.yaml`` up to date; with ``--check`` it only
-tells (exit code 1) whether that is needed. ``aws cloudformation deploy`` then needs no bucket and
-no build step, cfn-lint sees what is deployed, and a change of the code is a change of the template.
+``python -m cloudformation.packaging`` updates ``edge.yaml``; with ``--check`` it writes nothing and
+exits with 1 if an update is needed. With the code in the template, ``aws cloudformation deploy``
+needs no bucket and no build step, cfn-lint checks what is deployed, and a change of the code is a
+change of the template.
 """
 
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 
 TEMPLATE_BODY_LIMIT = 51_200
-"""Bytes that CreateStack and CreateChangeSet take as a template's text
+"""Limit of a template's text in CreateStack and CreateChangeSet (bytes)
 (https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html)."""
 
 _BLOCK = re.compile(

@@ -30,6 +30,16 @@ def guarded(application: Application, allowed_hosts: Iterable[str]) -> Applicati
     def call(
         handler: Any, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
+        """Answer a request as the wrapped handler does, or refuse it.
+
+        Args:
+            handler: Django's WSGI handler.
+            environ: the request, as in PEP 3333.
+            start_response: as in PEP 3333.
+
+        Returns:
+            The body of the response, in chunks.
+        """
         headers = [
             (name.removeprefix("HTTP_").replace("_", "-").lower(), str(value))
             for name, value in environ.items()

@@ -91,7 +91,16 @@ class Folder:
         return self._store
 
     def create(self, key: str, data: bytes | Path, *, durable: bool = False) -> str | None:
-        """Write a file unless it exists; see :class:`Place`."""
+        """Write a file unless it exists.
+
+        Args:
+            key: of the object.
+            data: its bytes, or a file with them.
+            durable: whether it must survive a power cut; see ``object_store.durable``.
+
+        Returns:
+            The ETag; ``None`` if the key exists.
+        """
         # Not by LocalStore, which leaves `<key>#1` behind when it is killed, and does not wait for
         # the disk: a power cut could lose objects on which decisions were based.
         if not self.store:  # raises if there is no folder
@@ -143,7 +152,16 @@ class Memory:
         self.store: AnyStore = MemoryStore()
 
     def create(self, key: str, data: bytes | Path, *, durable: bool = False) -> str | None:
-        """See :class:`Place`."""
+        """Store an object unless it exists.
+
+        Args:
+            key: of the object.
+            data: its bytes, or a file with them.
+            durable: not used.
+
+        Returns:
+            The ETag; ``None`` if the key exists.
+        """
         return _put(self.store, key, data)
 
     def copy(self, source: str, target: str) -> bool:

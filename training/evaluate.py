@@ -193,6 +193,13 @@ def _evaluate(
     task = candidate.manifest.task
 
     def outcome(model: OnnxPredictor, samples: list[Sample], answers: Answers) -> Outcome:
+        """Bring a model's predictions into the columns of the evaluation's labels.
+
+        Args:
+            model: that predicted.
+            samples: with the true labels.
+            answers: the model's predictions, in the order of ``samples``.
+        """
         called = renamed if model is champion else {}
         return metrics.outcome(
             [sample.labels for sample in samples],

@@ -116,6 +116,13 @@ def add_routes(app: "FastAPI", counter: CorrectionCounter) -> None:
 
     @app.post("/corrections/{card_id}")
     def correct(card_id: str, chosen: Chosen, request: Request) -> JSONResponse:
+        """Send a person's correction to the labelling backend.
+
+        Args:
+            card_id: of the image's card.
+            chosen: the labels that the person chose.
+            request: for its headers.
+        """
         # Another site's page can send a form, but neither JSON nor this header.
         if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
             return JSONResponse({"error": "Corrections come from this page only."}, 403)

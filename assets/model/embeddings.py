@@ -61,6 +61,15 @@ def build_embeddings(defaults: Hyperparameters) -> dg.AssetsDefinition:
         endpoints: Endpoints,
         line: dg.ResourceParam[Line],
     ) -> dg.MaterializeResult:
+        """Compute features and probabilities of the images that may be labelled next.
+
+        Args:
+            context: of the run.
+            store: with the images and the tables.
+            compute: runs the embedding jobs.
+            endpoints: name the models in use.
+            line: the settings.
+        """
         store.require()
         images = usable_images(newest_rows(images_table(store).read()))
         view = labelled_view(store, line.labels)

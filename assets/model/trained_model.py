@@ -75,6 +75,18 @@ def build_trained_model(defaults: Hyperparameters) -> dg.AssetsDefinition:
         compute: Compute,
         line: dg.ResourceParam[Line],
     ) -> dg.MaterializeResult:
+        """Train a model, unless the same one exists.
+
+        Args:
+            context: of the run.
+            config: hyperparameters, and optionally a data set version.
+            store: with the data sets.
+            compute: runs the training job.
+            line: the settings.
+
+        Raises:
+            dagster.Failure: the hyperparameters are wrong, or the job failed.
+        """
         chosen: dict[str, Any] = config.model_dump()  # type: ignore[attr-defined] # of that class
         named = chosen.pop("dataset_version")
         version = named or _newest_data_set(context, store)

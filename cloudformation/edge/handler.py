@@ -1,7 +1,7 @@
-"""The edge: a Lambda function that passes an HTTP API's requests on to the endpoint behind it.
+"""The edge: a Lambda function that passes the requests of an HTTP API on to the endpoint.
 
-``python -m cloudformation.packaging`` copies it into ``edge.yaml``. It needs only what the runtime
-has, logs no image, and tells a client nothing of what lies behind.
+``python -m cloudformation.packaging`` copies it into ``edge.yaml``. It imports only what Lambda's
+runtime has, logs no image, and shows a client no internal details.
 """
 
 import base64
@@ -18,7 +18,7 @@ from botocore import exceptions
 from botocore.config import Config
 
 MAX_BYTES = 4 * 1024**2
-"""Most that is passed on or comes back. Lambda's events and answers have at most 6 MB, in which
+"""Limit of a request and of an answer. Lambda's events and answers have at most 6 MB, in which
 bytes are base64, a third longer; and a serverless endpoint takes no more than 4 MB."""
 CONNECT_S, READ_S = 2, 25
 """Together less than the function's own timeout, so that the client gets an answer."""
@@ -43,12 +43,12 @@ log = logging.getLogger("edge")
 
 
 class Refused(Exception):
-    """No prediction: HTTP status, a code for programs, a message for people."""
+    """The request gets no prediction. Arguments: HTTP status, error code, message."""
 
 
 @cache
 def runtime() -> Any:
-    """The client, made once a container."""
+    """Return the client, created once for each container."""
     bounds = Config(connect_timeout=CONNECT_S, read_timeout=READ_S, retries=ONCE)
     return boto3.client("sagemaker-runtime", config=bounds)
 
@@ -63,7 +63,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     except Refused as refused:
         status, code, message = refused.args
         log.warning("%s %s: %s (%s)", status, code, message, refused.__cause__)
-    except Exception:  # the client gets the request's id, the log what happened
+    except Exception:  # the client gets the request's id, the log has the traceback
         log.exception("unexpected")
         status, code = 500, "internal_error"
         message = f"the request failed; its id is {context.aws_request_id}"
@@ -74,7 +74,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def request_of(event: dict[str, Any]) -> dict[str, Any]:
-    """What InvokeEndpoint is asked. Raises Refused."""
+    """Convert the event to arguments of InvokeEndpoint. Raises Refused."""
     body = (event.get("body") or "").encode(errors="replace")
     body = base64.b64decode(body) if event.get("isBase64Encoded") else body
     media_type = event["headers"].get("content-type", "").partition(";")[0].strip().lower()
@@ -88,7 +88,7 @@ def request_of(event: dict[str, Any]) -> dict[str, Any]:
     if not re.fullmatch(f"{IMAGE}|application/(json|x-image)", media_type):
         shown = media_type[:80] or "a request without a content type"
         raise Refused(415, "unsupported_media_type", f"{shown} is not understood; {FORMS}")
-    check_size(body, "the request", "scale the image down, or send fewer at a time")
+    _check_size(body, "the request", "scale the image down, or send fewer at a time")
     top_k = (event.get("queryStringParameters") or {}).get("top_k")
     if top_k is not None and not re.fullmatch("[1-9][0-9]{0,5}", top_k):
         raise Refused(400, "bad_request", "top_k: give a whole number from 1 to 999999")
@@ -97,7 +97,7 @@ def request_of(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def decoded(url: str) -> tuple[bytes, str]:
-    """Bytes and media type of a data URL (RFC 2397). Raises Refused."""
+    """Decode a data URL (RFC 2397) to bytes and media type. Raises Refused."""
     head, _, data = url.partition(",")
     found = re.fullmatch(f"data:({IMAGE})(;.*)?;base64", head.lower())
     if not found:
@@ -108,15 +108,15 @@ def decoded(url: str) -> tuple[bytes, str]:
         raise Refused(400, "bad_data_url", "the data URL is not base64 after its comma") from None
 
 
-def check_size(data: bytes, what: str, remedy: str) -> None:
-    """Raises Refused (413) for more than MAX_BYTES."""
+def _check_size(data: bytes, what: str, remedy: str) -> None:
+    """Raise Refused (413) if there are more than MAX_BYTES."""
     if len(data) > MAX_BYTES:
         message = f"{what} has {len(data):,} bytes, more than {MAX_BYTES:,} (4 MB); {remedy}"
         raise Refused(413, "too_large", message)
 
 
 def ask(request: dict[str, Any], request_id: str) -> tuple[bytes, str]:
-    """The endpoint's answer and its media type. Raises Refused."""
+    """Invoke the endpoint; return its answer and media type. Raises Refused."""
     request |= {"EndpointName": os.environ["ENDPOINT_NAME"], "InferenceId": request_id}
     try:
         try:
@@ -129,12 +129,12 @@ def ask(request: dict[str, Any], request_id: str) -> tuple[bytes, str]:
     except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
         late = isinstance(error, exceptions.ReadTimeoutError | exceptions.ConnectTimeoutError)
         raise Refused(*(LATE if late else AWAY)) from error
-    check_size(body, "the answer", "send fewer images, or ask with top_k")
+    _check_size(body, "the answer", "send fewer images, or ask with top_k")
     return body, answer.get("ContentType", "application/json")
 
 
 def refusal(error: exceptions.ClientError) -> Exception:
-    """What SageMaker's error, or the model's that it wraps, says to a client; else ``error``."""
+    """Convert an error of SageMaker or of the model for the client; others are returned as is."""
     response: Any = error.response
     code, status = response["Error"]["Code"], int(response.get("OriginalStatusCode") or 0)
     if code != "ModelError":

@@ -1,8 +1,7 @@
-"""``python -m cloudformation.pipeline.endpoint_test``: is a stage's endpoint fit for people?
+"""``python -m cloudformation.pipeline.endpoint_test``: test the endpoint of a stage.
 
-It asks the endpoint what a client would ask: real images of the store, something that is no image,
-and whether the model that answers is the one that the stack names. Exit code 1 and a sentence for
-the first thing that is wrong.
+It sends real images of the store and a body that is no image, and checks that the model that
+answers is the one that the stack names. If a test fails, it prints the reason and exits with 1.
 """
 
 import argparse
@@ -16,7 +15,7 @@ from typing import Any
 
 TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 WANTED = 20
-"""So many real images are enough to see that it answers."""
+"""Number of real images that are sent."""
 
 _SIDE = 64
 
@@ -26,7 +25,7 @@ class Unfit(Exception):
 
 
 def generated_png() -> bytes:
-    """A grey PNG, for a store without images; made without an imaging library."""
+    """Make a grey PNG for a store without images, without an imaging library."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         body = kind + data
@@ -43,7 +42,16 @@ def generated_png() -> bytes:
 
 
 def store_images(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[str, bytes, str]]:
-    """Up to ``WANTED`` images of the store: key, bytes, media type."""
+    """Yield up to ``WANTED`` images of the store.
+
+    Args:
+        s3: a client of boto3.
+        bucket: of the store.
+        prefix: of the store in the bucket; ends in a slash unless it is empty.
+
+    Yields:
+        Key, bytes and media type of an image.
+    """
     page = s3.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}raw/", MaxKeys=1000)
     keys = [item["Key"] for item in page.get("Contents", [])]
     known = [key for key in keys if _suffix(key) in TYPES][:WANTED]
@@ -56,7 +64,7 @@ def _suffix(key: str) -> str:
 
 
 class Endpoint:
-    """One stage's endpoint, and what its stack says that it serves."""
+    """The endpoint of a stage, and the model that its stack names."""
 
     def __init__(self, session: Any, project: str, stage: str) -> None:
         self.name = f"{project}-{stage}"
@@ -69,16 +77,19 @@ class Endpoint:
         self.model_version, self.digest = given["ModelVersion"], given["ModelDigest"]
 
     def check_in_service(self) -> None:
-        """Raises Unfit if it is not."""
+        """Raise Unfit if the endpoint is not in service."""
         status = self._sagemaker.describe_endpoint(EndpointName=self.name)["EndpointStatus"]
         if status != "InService":
             raise Unfit(f"{self.name} is {status}, not InService")
 
     def predict(self, body: bytes, media_type: str) -> bool:
-        """Ask about one image; False if the endpoint refuses it as no image of its kind.
+        """Request the prediction of one image.
+
+        Returns:
+            Whether there is a prediction; ``False``: the endpoint refuses the image, with a reason.
 
         Raises:
-            Unfit: the answer is not one of the inference contract, or another model's.
+            Unfit: the answer violates the inference contract, or comes from another model.
         """
         status, answer = self._invoke(body, media_type)
         if status in (400, 413, 415):
@@ -124,10 +135,20 @@ def _read(text: str | bytes) -> dict[str, Any]:
 
 
 def run(session: Any, *, project: str, stage: str, bucket: str, prefix: str) -> str:
-    """Test the endpoint of ``stage``; a sentence about what was seen.
+    """Test the endpoint of a stage.
+
+    Args:
+        session: of boto3.
+        project: as in every template.
+        stage: whose endpoint is tested.
+        bucket: of the store with the test images; empty: a generated image only.
+        prefix: of the store in the bucket.
+
+    Returns:
+        A sentence about the result.
 
     Raises:
-        Unfit: it must not be released.
+        Unfit: the endpoint must not be released.
     """
     endpoint = Endpoint(session, project, stage)
     endpoint.check_in_service()

@@ -1,11 +1,11 @@
-"""``python -m cloudformation.pipeline.plan``: with which parameters a stack is updated.
+"""``python -m cloudformation.pipeline.plan``: the parameters with which a stack is updated.
 
 CodePipeline's CloudFormation actions give a stack exactly the parameters of a template
-configuration, and set all others back to their defaults; they know no UsePreviousValue. So this
-writes one for the stack of a stage: what it has now, what the repository says (``stages/*.json``),
-the commit's image. A stack that does not exist yet gets none, and the pipeline skips it: models are
-released by Dagster, and the first deployment of everything else is a person's (docs/aws-cicd.md).
-What becomes of the other stacks meanwhile, such as a canary in production, is none of its business.
+configuration and reset all others to their defaults; they have no UsePreviousValue. So this program
+writes a configuration from the present parameters of the stack, those of the repository
+(``stages/*.json``), and the image of the commit. A stack that does not exist yet gets none, and the
+pipeline skips it: Dagster releases the models, and a person makes the first deployment of
+everything else (docs/aws-cicd.md). Other stacks, such as a canary in production, are not touched.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def targets() -> dict[str, Target]:
 
 
 def find_stack(client: Any, name: str) -> dict[str, Any] | None:
-    """The stack ``name``; None if there is none, or only a creation that failed."""
+    """Return the stack ``name``; ``None`` if there is none, or only a creation that failed."""
     from botocore.exceptions import ClientError
 
     try:
@@ -77,9 +77,10 @@ def configuration(
     chosen: Mapping[str, Mapping[str, str]],
     images: Mapping[str, str],
 ) -> Configuration:
-    """What ``stack`` is updated with.
+    """Compute the template configuration with which a stack is updated.
 
     Args:
+        stack: as DescribeStacks answers.
         summary: of the new template, as GetTemplateSummary answers.
         chosen: parameters and tags that the repository decides.
         images: parameters that name this commit's images.
@@ -116,7 +117,7 @@ def configuration(
 
 
 def look(client: Any, project: str) -> dict[str, bool]:
-    """Which stacks there are, by the name of their configuration."""
+    """Return which stacks exist, by the name of their configuration."""
     found = {
         name: find_stack(client, f"{project}-{target.suffix}") is not None
         for name, target in targets().items()
@@ -131,7 +132,17 @@ def look(client: Any, project: str) -> dict[str, bool]:
 def write_plan(
     client: Any, project: str, name: str, images: Mapping[str, str], to: Path
 ) -> Path | None:
-    """Write ``<name>.json`` for one stack; None if there is no such stack.
+    """Write the template configuration of one stack.
+
+    Args:
+        client: boto3's client of CloudFormation.
+        project: as in every template.
+        name: of the stack in ``targets()``, and of the file: ``<name>.json``.
+        images: parameters that name this commit's images.
+        to: the folder of the file.
+
+    Returns:
+        The file's path; ``None`` if there is no such stack.
 
     Raises:
         SystemExit: the stack is being changed, or a new parameter has no value.
@@ -150,7 +161,7 @@ def write_plan(
 
 
 def main() -> None:
-    """Write a stack's configuration, and which stacks there are: ``variables.sh``, ``stacks.json``."""
+    """Write the configuration of a stack, and which stacks exist: ``variables.sh``, ``stacks.json``."""
     import boto3
 
     parser = argparse.ArgumentParser("python -m cloudformation.pipeline.plan", description=__doc__)

@@ -126,6 +126,14 @@ def _gate_check(name: str, description: str) -> dg.AssetChecksDefinition:
         compute: Compute,
         line: dg.ResourceParam[Line],
     ) -> dg.AssetCheckResult:
+        """Evaluate one gate on the newest evaluation report.
+
+        Args:
+            context: of the check.
+            store: with the report and the verdicts.
+            compute: reads the output of the evaluation job.
+            line: the bounds of the gates.
+        """
         found = newest_materialization(context.instance, store, EvaluationReportRecord)
         if found is None:
             return nothing_to_judge("evaluation_report")

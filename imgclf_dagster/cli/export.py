@@ -64,6 +64,13 @@ def export_command(
 
     DIR or ZIP shows nothing before all is there; interrupted, the same command goes on. Exit code 1:
     it could not be made, or an image could not be read (it is named, and the rest is there).
+
+    \f
+    Args:
+        format_name: format of the export.
+        to: a new or empty folder, or a new ``.zip``.
+        dataset: first characters of a version; ``None``: the newest.
+        as_json: print JSON.
     """
     # An empty argument comes from an unset shell variable; it does not ask for the newest version.
     if dataset is not None and not dataset.strip():

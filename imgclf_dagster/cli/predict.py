@@ -70,8 +70,17 @@ def predict_command(
 ) -> None:
     """Predict the labels of images with an endpoint.
 
-    Of a folder, the files that `imgclf ingest` would take. Starts an endpoint host for its own duration if none is up. A file that cannot be read is
-    named; the others are answered. Exit code 1 if any file failed.
+    Of a folder, the files that `imgclf ingest` would take. Starts an endpoint host for its own
+    duration if none is up. A file that cannot be read is named; the others are answered. Exit code 1
+    if any file failed.
+
+    \f
+    Args:
+        paths: image files, and folders of them.
+        stage: the endpoint to use.
+        top_k: number of labels for each image.
+        as_json: print JSON.
+        as_csv: print CSV.
     """
     from imgclf_dagster.home.home import prepare_home
     from imgclf_dagster.profiles.chosen import build_endpoints

@@ -62,6 +62,12 @@ def approve_command(reason: Reason, model_version: Version = None, by: By = None
 
     Refused, with the reasons, if the package failed a blocking check or its digest is not the one
     that was checked. The artefact itself is verified right before production serves it.
+
+    \f
+    Args:
+        reason: recorded with the decision.
+        model_version: first characters of a version; ``None``: the staged one.
+        by: who decides; ``None``: the user name.
     """
     with without_collection("dagster"):
         from assets.release.verification import package_objections
@@ -112,7 +118,14 @@ def _warn(store: "ObjectStore", package: "ModelPackage") -> None:
 
 @plainly
 def reject_command(reason: Reason, model_version: Version = None, by: By = None) -> None:
-    """Reject a package. If it is in production, the one before it is rolled out again."""
+    """Reject a package. If it is in production, the one before it is rolled out again.
+
+    \f
+    Args:
+        reason: recorded with the decision.
+        model_version: first characters of a version; ``None``: the staged one.
+        by: who decides; ``None``: the user name.
+    """
     with without_collection("dagster"):
         from imgclf_dagster.decisions import choose_package, live_deployment, previous_deployment
         from imgclf_dagster.home.home import prepare_home

@@ -26,5 +26,15 @@ class _WithoutPandas:
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> None:
+        """Refuse to find pandas.
+
+        Args:
+            name: of the module that is imported.
+            path: not used.
+            target: not used.
+
+        Raises:
+            ModuleNotFoundError: the module is pandas.
+        """
         if name == "pandas":
             raise ModuleNotFoundError("pandas is left out", name=name)

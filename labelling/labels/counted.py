@@ -148,7 +148,13 @@ class _StatedLabels:
         return is_it[self._kind] if len(self._kind) else np.zeros(len(self._parents), bool)
 
     def withdraw(self, index: int, event: Withdrawal, history: History) -> None:
-        """Withdraw the statements from before the event that fit it."""
+        """Withdraw the matching statements that were made before the event.
+
+        Args:
+            index: position of the event in the history.
+            event: the withdrawal.
+            history: all events.
+        """
         rows = (self._made <= index) & _fits(self._rows, event)
         if not event.label:
             self.gone |= rows

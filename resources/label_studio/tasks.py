@@ -66,6 +66,13 @@ class TasksApi:
             return self._page([_updated(operator, since)], "tasks:updated_at", size)
 
         def read_same(time: str, last_id: int, size: int) -> list[TaskJson]:
+            """Read tasks that changed in the same microsecond.
+
+            Args:
+                time: of the change.
+                last_id: only tasks with a greater id.
+                size: read at most this many.
+            """
             filters = [_updated("equal", time), _number("id", "greater", last_id)]
             return self._page(filters, "tasks:id", size)
 

@@ -103,6 +103,13 @@ def _add_routes(app: FastAPI, host: EndpointHost, invoker: Invoker) -> None:
 
     @app.post("/endpoints/{name}/invocations")
     async def invoke_endpoint(name: str, request: Request, top_k: TopK = None) -> JSONResponse:
+        """Predict with the model of an endpoint.
+
+        Args:
+            name: of the endpoint.
+            request: with the image or images as its body.
+            top_k: number of labels in the answer; all if ``None``.
+        """
         return await invoker.invoke(find_slot(host, name).name, request, top_k)
 
     @app.post("/invocations")

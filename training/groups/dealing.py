@@ -64,7 +64,13 @@ class _Waiting:
     images: Counter[tuple[str, ...]] = field(default_factory=Counter)
 
     def add(self, group: Group, name: str, sign: int = 1) -> None:
-        """Add a group of the class ``name``; with ``sign`` -1, remove it."""
+        """Add or remove a group.
+
+        Args:
+            group: a group that is not assigned yet.
+            name: the class.
+            sign: 1 to add the group, -1 to remove it.
+        """
         self.groups[group.among] += sign
         self.images[group.among] += sign * group.classes[name]
 

@@ -52,6 +52,15 @@ def foundation_command(
     """Store, key, queue, registry, image repository, roles, alerts and budget.
 
     Writes what it made to aws.toml beside imgclf.toml, where profile aws finds it.
+
+    \f
+    Args:
+        email: address for alarms and the budget.
+        budget: USD a month above which a notification is sent; 0 for none.
+        chosen: parameters of the stack, as ``NAME=VALUE``.
+        plan_only: show the changes and make none.
+        yes: do not ask for confirmation.
+        as_json: print JSON.
     """
     from imgclf_dagster.cloud.stack_requests import settings_of, write_deployed
 
@@ -88,6 +97,13 @@ def image_command(
     """Build the container image with Docker, push it to ECR, and have the line use it.
 
     An image that is there already is only taken into use.
+
+    \f
+    Args:
+        tag: of the image; empty: version and commit.
+        gpu: build the image for instances with GPUs.
+        lines_only: only print the commands.
+        as_json: print JSON.
     """
     from imgclf_dagster.cloud.container_image import (
         build_and_push,
@@ -137,6 +153,13 @@ def endpoint_command(
 
     After its stages' file, a setting of AWS or the image has changed: without it, what is new comes
     with the next model.
+
+    \f
+    Args:
+        stage: whose endpoint is updated.
+        plan_only: show the changes and make none.
+        yes: do not ask for confirmation.
+        as_json: print JSON.
     """
     from imgclf_dagster.profiles.aws import build_endpoints, build_store
 
@@ -179,7 +202,15 @@ def endpoint_command(
 def edge_command(
     chosen: Set = None, plan_only: PlanOnly = False, yes: Yes = False, as_json: AsJson = False
 ) -> None:
-    """The HTTP API in front of the prod endpoint, which asks everybody who they are."""
+    """The HTTP API in front of the prod endpoint, which asks everybody who they are.
+
+    \f
+    Args:
+        chosen: parameters of the stack, as ``NAME=VALUE``.
+        plan_only: show the changes and make none.
+        yes: do not ask for confirmation.
+        as_json: print JSON.
+    """
     _deploy_part("edge", chosen, plan_only, yes, as_json)
 
 
@@ -192,6 +223,13 @@ def orchestrator_command(
 
     The first time it needs --set VpcId=…, PublicSubnetIds=…, PrivateSubnetIds=…, AllowedCidr=…,
     HostName=… and CertificateArn=….
+
+    \f
+    Args:
+        chosen: parameters of the stack, as ``NAME=VALUE``.
+        plan_only: show the changes and make none.
+        yes: do not ask for confirmation.
+        as_json: print JSON.
     """
     _deploy_part("orchestrator", chosen, plan_only, yes, as_json)
 
@@ -201,7 +239,15 @@ def orchestrator_command(
 def cicd_command(
     chosen: Set = None, plan_only: PlanOnly = False, yes: Yes = False, as_json: AsJson = False
 ) -> None:
-    """The pipeline from a commit to staging and, once approved, to prod."""
+    """The pipeline from a commit to staging and, once approved, to prod.
+
+    \f
+    Args:
+        chosen: parameters of the stack, as ``NAME=VALUE``.
+        plan_only: show the changes and make none.
+        yes: do not ask for confirmation.
+        as_json: print JSON.
+    """
     _deploy_part("cicd", chosen, plan_only, yes, as_json)
 
 

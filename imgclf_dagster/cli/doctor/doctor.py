@@ -34,6 +34,12 @@ def doctor_command(
     each problem.
 
     Exit code 1 if something would make a run fail; with --store, if an object is damaged.
+
+    \f
+    Args:
+        as_json: print JSON.
+        store: check every object of the store.
+        repair: with ``store``: rebuild what can be rebuilt.
     """
     if repair and not store:
         raise fail("--repair goes with --store")

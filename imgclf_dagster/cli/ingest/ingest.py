@@ -71,6 +71,18 @@ def ingest_command(
 
     Exit codes: 0 done (or, with --dry-run, nothing in doubt); 1 a question is open, or nothing could
     be used; 2 an option is wrong; 130 interrupted.
+
+    \f
+    Args:
+        source: a folder, an archive, a list of labels or an image.
+        dry_run: write nothing.
+        yes: accept the default of each question that has one.
+        labels_from: the list or the folders with the labels.
+        columns: the columns of a table with the images and the labels.
+        encoding: of a list of labels.
+        as_class: names of folders that are classes or are not.
+        keep_splits: record the splits of the source.
+        as_json: print JSON.
     """
     from imgclf_dagster.settings.root import load_settings
 

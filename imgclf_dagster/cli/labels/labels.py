@@ -65,6 +65,13 @@ def rename_command(
     """Give a class another name, in all labels so far and in later ones with the old name.
 
     If the new name is a class already, both become one class.
+
+    \f
+    Args:
+        old: present name of the class.
+        new: new name of the class.
+        yes: do not ask for confirmation.
+        dry_run: show the changes and make none.
     """
     _rename((old,), new, yes=yes, dry_run=dry_run)
 
@@ -77,7 +84,15 @@ def merge_command(
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Make one class of several. An image that had two of them has the one."""
+    """Make one class of several. An image that had two of them has the one.
+
+    \f
+    Args:
+        labels: classes to merge.
+        into: name of the merged class.
+        yes: do not ask for confirmation.
+        dry_run: show the changes and make none.
+    """
     from labelling.labels.form import normal_label
 
     old = [label for label in labels if normal_label(label) != normal_label(into)]
@@ -111,6 +126,14 @@ def withdraw_command(
 
     With several options, only labels that match all of them. What counted before a withdrawn label
     counts again, and labels given later count as usual.
+
+    \f
+    Args:
+        source: folder of an ingest under ``raw/``, or an annotator.
+        label: a class.
+        file: images, as files or keys.
+        yes: do not ask for confirmation.
+        dry_run: show the changes and make none.
     """
     if source is None and label is None and not file:
         raise fail("give what is taken back: --source NAME, --class NAME or --file PATH")
@@ -167,7 +190,14 @@ def restore_command(
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Undo a rename, a merge or a withdrawal, as if it had never been."""
+    """Undo a rename, a merge or a withdrawal, as if it had never been.
+
+    \f
+    Args:
+        event: id of the event.
+        yes: do not ask for confirmation.
+        dry_run: show the changes and make none.
+    """
     _decide(lambda _, __, rows: _restoral(rows, event), yes=yes, dry_run=dry_run)
 
 

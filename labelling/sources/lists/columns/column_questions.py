@@ -9,7 +9,16 @@ MOST_ANSWERS = 6
 
 
 def which_file(facts: ColumnFacts, files: list[int], labels: list[int]) -> Doubt:
-    """Ask which of ``files`` names the images, with the first of ``labels`` in each answer."""
+    """Build the question which column names the images.
+
+    Args:
+        facts: of the table.
+        files: numbers of the columns that may name images.
+        labels: numbers of the columns that may hold labels; each answer has the first.
+
+    Returns:
+        The question with its answers.
+    """
     answers = [
         (facts.titled.option(at, label), f"images: {visible(', '.join(facts.values[at][:2]))}")
         for at in files[:MOST_ANSWERS]
@@ -20,7 +29,16 @@ def which_file(facts: ColumnFacts, files: list[int], labels: list[int]) -> Doubt
 
 
 def which_label(facts: ColumnFacts, file: int, choice: list[int]) -> Doubt:
-    """Ask which column of ``choice`` holds the labels; ``file`` names the images."""
+    """Build the question which column holds the labels.
+
+    Args:
+        facts: of the table.
+        file: number of the column that names the images.
+        choice: numbers of the columns that may hold labels.
+
+    Returns:
+        The question with its answers.
+    """
     answers = [
         (facts.titled.option(file, at), shown_classes(facts.values[at]))
         for at in choice[:MOST_ANSWERS]

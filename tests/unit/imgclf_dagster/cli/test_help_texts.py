@@ -17,7 +17,7 @@ pytestmark = pytest.mark.unit
 def texts(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
     """Each text of help, and whose it is."""
     for text in (command.help, command.short_help, command.epilog):
-        yield " ".join(path), text or ""
+        yield " ".join(path), (text or "").partition("\f")[0]  # as Typer prints it
     for parameter in command.params:
         yield " ".join((*path, parameter.name)), getattr(parameter, "help", None) or ""
         yield " ".join((*path, parameter.name)), parameter.metavar or ""
@@ -38,6 +38,14 @@ def test_no_section_of_the_settings_is_eaten_as_markup() -> None:
     for whose, text in found:
         written = re.sub(r"\\(?=\[)", "", text)
         assert render(text).plain == written, f"{whose}: write \\[ for [ in {text!r}"
+
+
+def test_help_shows_no_documentation_of_parameters_for_developers() -> None:
+    """Docstrings have it after a form feed; the help of options is beside each option."""
+    assert [whose for whose, text in all_texts() if "Args:" in text] == []
+    printed = CliRunner().invoke(app, ["predict", "--help"])
+    assert "Predict the labels of images" in printed.output
+    assert "Args:" not in printed.output
 
 
 def test_the_section_of_the_splits_is_in_the_help_of_dealing_again() -> None:
