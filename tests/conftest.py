@@ -12,7 +12,8 @@ import psutil
 import pytest
 from hypothesis import settings
 
-from tests import migrations, warm_programs
+from imgclf_dagster.home.migrations import read_migrations_once
+from tests import warm_programs
 from tests.label_studio.fixtures import _label_studio, label_studio, label_studio_installation
 from tests.patience import TEST_S
 from tests.testbed.fixtures import (
@@ -42,6 +43,9 @@ sys.dont_write_bytecode = False
 
 # Tests run in parallel already: PyTorch's second thread would mostly wait, and computes while it does.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Hundreds of tests make an instance of Dagster and a registry of MLflow of their own.
+read_migrations_once()
 
 # An example of Hypothesis's takes as long as it takes: its 200 ms depend on the machine.
 # In CI the examples are the same each time, so that a run is judged by its change; at a desk they
@@ -185,14 +189,6 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
     ``tests/unit/object_store/contents/test_damage.py`` looks at which of them are waited for."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("object_store.durable._sync", lambda descriptor: None)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _migrations_read_once() -> Iterator[None]:
-    """Hundreds of tests make an instance of Dagster and a registry of MLflow of their own."""
-    with pytest.MonkeyPatch.context() as patched:
-        migrations.read_once(patched)
         yield
 
 
