@@ -25,6 +25,7 @@ from imgclf_dagster.label_studio.setup import (
     wanted,
     with_remedy,
 )
+from imgclf_dagster.processes.loopback import send
 from imgclf_dagster.settings.root import Settings, SettingsError
 from resources.label_studio.client import LabelStudioClient
 from resources.label_studio.types import (
@@ -201,12 +202,8 @@ class _ServerChecks:
         url = local_backend_url(self.settings)
         known = credentials(self.settings)
         try:
-            answer = httpx.get(
-                f"{url}/health",
-                auth=(known.user, known.password.get_secret_value()),
-                timeout=5.0,
-                trust_env=False,
-            )
+            auth = (known.user, known.password.get_secret_value())
+            answer = send("GET", f"{url}/health", timeout_s=5.0, auth=auth)
         except httpx.TransportError as error:
             detail = f"nothing answers at {url} ({type(error).__name__})"
             yield Finding(BACKEND, "warning", detail, "`imgclf up --label-studio` runs it")

@@ -17,6 +17,7 @@ from imgclf_dagster.label_studio.access import (
 )
 from imgclf_dagster.label_studio.install import Installation
 from imgclf_dagster.label_studio.server import USERNAME
+from imgclf_dagster.processes.loopback import send
 from imgclf_dagster.processes.ports import Port
 from imgclf_dagster.processes.supervisor import ProcessSpec
 from imgclf_dagster.profiles.store import open_store
@@ -121,7 +122,7 @@ def _backend_healthy(url: str, known: "Credentials") -> Callable[[], bool]:
         import httpx
 
         try:
-            return httpx.get(url, auth=auth, timeout=1.0, trust_env=False).status_code == 200
+            return send("GET", url, timeout_s=1.0, auth=auth).status_code == 200
         except httpx.TransportError:
             return False
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from guard import label_studio as guarded
 from guard.hosts import LOOPBACK, in_header
 from imgclf_dagster.label_studio.install import QUIET, Installation
+from imgclf_dagster.processes.loopback import send
 from imgclf_dagster.processes.ports import HOST
 from imgclf_dagster.settings.root import SettingsError
 from imgclf_dagster.settings.secret_files import keep_secret, private_folder, read_secret
@@ -138,12 +139,8 @@ class Server:
 
             headers = {"Authorization": f"Token {token}"}
             try:
-                answer = httpx.get(
-                    f"{self.url}/api/current-user/whoami",
-                    headers=headers,
-                    timeout=2.0,
-                    trust_env=False,
-                )
+                url = f"{self.url}/api/current-user/whoami"
+                answer = send("GET", url, timeout_s=2.0, headers=headers)
             except httpx.TransportError:
                 return False
             return answer.status_code == 200 and answer.json().get("email") == USERNAME

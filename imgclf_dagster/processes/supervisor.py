@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from errors.base import ImgclfError
 from imgclf_dagster.processes.leftovers import Roster, leftovers
+from imgclf_dagster.processes.loopback import send
 from imgclf_dagster.processes.ports import Port, PortTaken, require_free
 from imgclf_dagster.processes.presence import UP_LOCK
 from imgclf_dagster.processes.process_groups import Watchdog, end_groups, signal_group
@@ -90,7 +91,7 @@ def http_healthy(url: str) -> Callable[[], bool]:
         import httpx
 
         try:
-            return httpx.get(url, timeout=1.0, trust_env=False).status_code < 400
+            return send("GET", url, timeout_s=1.0).status_code < 400
         except httpx.TransportError:
             return False
 

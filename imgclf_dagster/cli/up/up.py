@@ -19,6 +19,7 @@ from imgclf_dagster.home.home import prepare_home
 from imgclf_dagster.label_studio.background_setup import BackgroundSetup
 from imgclf_dagster.label_studio.programs import LabellingPrograms, labelling_programs
 from imgclf_dagster.mlflow_server import variables as mlflow_variables
+from imgclf_dagster.processes.loopback import send
 from imgclf_dagster.processes.ports import HOST, Port
 from imgclf_dagster.processes.supervisor import (
     ProcessSpec,
@@ -264,9 +265,7 @@ def _daemon_healthy(graphql_url: str) -> Callable[[], bool]:
         import httpx
 
         try:
-            answer = httpx.post(
-                graphql_url, json={"query": _DAEMONS_QUERY}, timeout=2.0, trust_env=False
-            )
+            answer = send("POST", graphql_url, timeout_s=2.0, json={"query": _DAEMONS_QUERY})
         except httpx.TransportError:
             return False
         if answer.status_code != 200:
