@@ -58,14 +58,18 @@ FOREVER_S = 24 * 3600
 
 
 def wait_for(
-    condition: Callable[[], T], report: Callable[[], object] | str = "", *, every_s: float = 0.05
+    condition: Callable[[], T],
+    report: Callable[[], object] | str = "",
+    *,
+    every_s: float | None = None,
 ) -> T:
     """Wait until a condition holds.
 
     Args:
         condition: called again and again, until what it returns counts as true.
         report: what to say when it never did; a function is asked then.
-        every_s: the pause between two looks.
+        every_s: the pause between two looks. If None, 0.05 s, or for a look that takes long, up to
+            1 s: asking a server must not slow down what is waited for.
 
     Returns:
         What the condition returned.
@@ -74,9 +78,16 @@ def wait_for(
         AssertionError: it did not within ``WAIT_S``.
     """
     deadline = time.monotonic() + WAIT_S
+    begun = time.monotonic()
     while not (found := condition()):
         if time.monotonic() > deadline:
             words = report() if callable(report) else report
             raise AssertionError(f"waited {WAIT_S:.0f} s in vain: {words or condition}")
-        time.sleep(every_s)
+        time.sleep(pause_s(time.monotonic() - begun) if every_s is None else every_s)
+        begun = time.monotonic()
     return found
+
+
+def pause_s(look_s: float) -> float:
+    """Return the pause after a look that took ``look_s`` seconds: looks take a tenth of the time."""
+    return min(max(9 * look_s, 0.05), 1.0)

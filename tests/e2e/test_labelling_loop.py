@@ -42,7 +42,7 @@ def up(
         **fast,
         **account,
         "IMGCLF_LABEL_STUDIO_ENV": str(label_studio_installation.python.parents[1]),
-        "IMGCLF_SENSORS__INTERVAL_S": "1",
+        "IMGCLF_SENSORS__INTERVAL_S": "3",
         "IMGCLF_INGESTION__LIST_EVERY_S": "2",
         "IMGCLF_RETRAINING__NEW_LABELS": "2",
         "IMGCLF_GATES__MAX_STAGING_LATENCY_MS": "10000",

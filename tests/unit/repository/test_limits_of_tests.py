@@ -104,6 +104,27 @@ def test_what_never_happens_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert wait_for(lambda: 7) == 7
 
 
+def test_looks_that_cost_much_are_further_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look that lists a bucket or asks a server would otherwise take all of a core."""
+    clock = [0.0]
+    monkeypatch.setattr(patience.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(patience.time, "sleep", clock.append)
+
+    def pauses(look_s: float, **every: float) -> list[float]:
+        def look() -> bool:
+            clock[0] += look_s
+            return len(clock) == 3
+
+        del clock[1:]
+        wait_for(look, **every)
+        return clock[1:]
+
+    assert pauses(0.001) == [0.05, 0.05]
+    assert pauses(0.03) == pytest.approx([0.27, 0.27])
+    assert pauses(30) == [1.0, 1.0]
+    assert pauses(30, every_s=0.002) == [0.002, 0.002]
+
+
 @pytest.mark.parametrize(("given", "limit"), [("0.2", 1.0), ("2.5", 2.5), ("99", patience.MOST)])
 def test_limits_scale_with_the_measured_speed(
     given: str, limit: float, monkeypatch: pytest.MonkeyPatch
