@@ -7,8 +7,7 @@ from uuid import uuid4
 
 import httpx
 
-from tests.label_studio.server import LabelStudioServer
-from tests.patience import WAIT_S
+from tests.label_studio.server import LabelStudioServer, plain_client
 
 _CSRF = re.compile(r'csrfmiddlewaretoken" value="([^"]+)')
 
@@ -27,7 +26,7 @@ class Annotator:
         email = f"{uuid4().hex[:8]}@example.com"
         with server.client() as admin:
             link = admin.get("/api/invite").raise_for_status().json()["invite_url"]
-        with httpx.Client(base_url=server.url, timeout=WAIT_S, trust_env=False) as browser:
+        with plain_client(server.url) as browser:
             form = {"email": email, "password": "label-me-2"}
             token = _CSRF.search(browser.get(link).text)
             assert token is not None
@@ -36,7 +35,7 @@ class Annotator:
             who = browser.get("/api/current-user/whoami").raise_for_status().json()
             key = browser.get("/api/current-user/token").raise_for_status().json()["token"]
         headers = {"Authorization": f"Token {key}"}
-        http = httpx.Client(base_url=server.url, headers=headers, timeout=WAIT_S, trust_env=False)
+        http = plain_client(server.url, headers=headers)
         return cls(int(who["id"]), email, http)
 
     def next_task(self, project: int) -> dict[str, Any] | None:

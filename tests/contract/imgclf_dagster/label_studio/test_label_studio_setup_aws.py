@@ -22,11 +22,15 @@ pytestmark = pytest.mark.contract
 class Line:
     """A line on AWS with a Label Studio beside it that has the rights to read the bucket."""
 
-    def __init__(self, server: LabelStudioServer, section: dict[str, Any]) -> None:
-        self.server, self.section = server, section
+    def __init__(self, server: LabelStudioServer, section: dict[str, Any], title: str) -> None:
+        self.server, self.section, self.title = server, section, title
 
     def settings(self, **label_studio: Any) -> Settings:
-        access = {"url": self.server.url, "token": self.server.token}
+        access = {
+            "url": self.server.url,
+            "token": self.server.token,
+            "project_title": self.title,
+        }
         settings = load_settings(
             profile="aws",
             aws=self.section,
@@ -45,21 +49,34 @@ class Line:
         return found
 
 
+@pytest.fixture(scope="module")
+def server(
+    bed: TestBed,
+    label_studio_installation: Installation,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[LabelStudioServer]:
+    """A Label Studio that has the credentials of the bed's AWS in its environment."""
+    folder = tmp_path_factory.mktemp("label-studio-aws")
+    started = LabelStudioServer(folder, label_studio_installation, bed.environ)
+    try:
+        yield started.start()
+    finally:
+        started.close()
+
+
 @pytest.fixture
 def line(
     aws_environment: TestBed,
-    label_studio_installation: Installation,
+    server: LabelStudioServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Line]:
+) -> Line:
+    """A home and a project of its own."""
     for name in ("DAGSTER_HOME", "IMGCLF_SETTINGS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("IMGCLF_HOME", str(tmp_path / "home"))
-    server = LabelStudioServer(tmp_path / "ls", label_studio_installation)
-    try:
-        yield Line(server.start(), {**aws_section(aws_environment), "prefix": "line"})
-    finally:
-        server.close()
+    section = {**aws_section(aws_environment), "prefix": "line"}
+    return Line(server, section, tmp_path.name[:50])
 
 
 def test_images_come_from_the_bucket_and_annotations_are_backed_up(line: Line) -> None:

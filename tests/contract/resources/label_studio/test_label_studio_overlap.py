@@ -26,9 +26,10 @@ def studio(label_studio: LabelStudioServer, request: pytest.FixtureRequest) -> S
     return make_studio(label_studio, request.node.name)
 
 
-@pytest.fixture
-def two(label_studio: LabelStudioServer) -> tuple[Annotator, Annotator]:
-    return Annotator.invited(label_studio), Annotator.invited(label_studio)
+@pytest.fixture(scope="module")
+def two(_label_studio: LabelStudioServer) -> tuple[Annotator, Annotator]:
+    server = _label_studio.start()
+    return Annotator.invited(server), Annotator.invited(server)
 
 
 def statements(studio: StudioProject) -> dict[str, dict[str, frozenset[str]]]:

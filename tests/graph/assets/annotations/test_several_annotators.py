@@ -38,9 +38,10 @@ def room(
     return opened
 
 
-@pytest.fixture
-def two(label_studio: LabelStudioServer) -> tuple[Annotator, Annotator]:
-    return Annotator.invited(label_studio), Annotator.invited(label_studio)
+@pytest.fixture(scope="module")
+def two(_label_studio: LabelStudioServer) -> tuple[Annotator, Annotator]:
+    server = _label_studio.start()
+    return Annotator.invited(server), Annotator.invited(server)
 
 
 def labels(room: Room) -> dict[str, list[str]]:
