@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 
 from imgclf_dagster.home.migrations import read_migrations_once
-from tests import warm_programs
+from tests import dagster_costs, warm_programs
 from tests.label_studio.fixtures import _label_studio, label_studio, label_studio_installation
 from tests.patience import TEST_S
 from tests.testbed.fixtures import (
@@ -189,6 +189,14 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
     ``tests/unit/object_store/contents/test_damage.py`` looks at which of them are waited for."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("object_store.durable._sync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _dagster_spared() -> Iterator[None]:
+    """Hundreds of tests make instances of Dagster and runs of their own."""
+    with pytest.MonkeyPatch.context() as patched:
+        dagster_costs.spare(patched)
         yield
 
 
