@@ -55,6 +55,12 @@ START_S = 60.0
 
 POLL_S = 0.5
 
+FAILURES_AFTER_S = 15.0
+"""Seconds before failed runs are looked for: opening Dagster's database costs 0.5 CPU seconds, and
+most roll-outs are done by then."""
+
+FAILURES_POLL_S = 1.0
+
 
 @plainly
 def approve_command(reason: Reason, model_version: Version = None, by: By = None) -> None:
@@ -233,30 +239,45 @@ def _say_served(endpoints: "Endpoints", wanted: _Wanted) -> None:
 
 
 def _wait_for(settings: "Settings", wanted: _Wanted) -> None:
-    import dagster as dg
+    """Wait until production serves the wanted model, or a run of the roll-out has failed.
 
-    from imgclf_dagster.line.progress import failure_since
+    Raises:
+        typer.Exit: production does not serve it.
+    """
     from imgclf_dagster.profiles.chosen import build_endpoints
     from resources.waiting import poll
 
     endpoints = build_endpoints(settings)
-    since = datetime.now(UTC)
+    since, began = datetime.now(UTC), time.monotonic()
     wait_s = START_S + endpoints.deploy_timeout_s
     poll_s = settings.aws.poll_s if settings.profile == "aws" else POLL_S
 
     def is_served(status: "EndpointStatus") -> bool:
         return status.digest == wanted.digest and status.status == "InService"
 
-    with dg.DagsterInstance.get() as instance, console.status("imgclf up rolls it out …"):
-        status, failure = poll(
-            lambda: (
-                endpoints.describe("prod"),
-                failure_since(instance, since, ("release_approval", "prod_endpoint")),
-            ),
-            lambda seen: is_served(seen[0]) or seen[1] is not None,
-            deadline=time.monotonic() + wait_s,
+    failure = None
+    with console.status("imgclf up rolls it out …"):
+        status = poll(
+            lambda: endpoints.describe("prod"),
+            is_served,
+            deadline=began + min(FAILURES_AFTER_S, wait_s),
             poll_s=poll_s,
         )
+        if not is_served(status):
+            import dagster as dg
+
+            from imgclf_dagster.line.progress import failure_since
+
+            with dg.DagsterInstance.get() as instance:
+                status, failure = poll(
+                    lambda: (
+                        endpoints.describe("prod"),
+                        failure_since(instance, since, ("release_approval", "prod_endpoint")),
+                    ),
+                    lambda seen: is_served(seen[0]) or seen[1] is not None,
+                    deadline=began + wait_s,
+                    poll_s=max(poll_s, FAILURES_POLL_S),
+                )
     if is_served(status):
         _say_served(endpoints, wanted)
         return

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import dagster as dg
-
 from assets.dataset.splits import class_floor
 from assets.records.annotations import AnnotationsRecord
 from assets.records.dataset import DatasetRecord
@@ -17,7 +15,7 @@ from assets.release.verdicts import (
     STAGING_CHECKS,
     newest_verdict,
 )
-from imgclf_dagster.status.made import last_made
+from imgclf_dagster.status.made import NewestRecords
 from object_store.errors import StoreError
 from object_store.store import ObjectStore
 
@@ -61,18 +59,18 @@ MORE_EPOCHS = (
 Facts = dict[str, Any]
 
 
-def blocking_checks(store: ObjectStore, instance: dg.DagsterInstance) -> list[Facts]:
+def blocking_checks(store: ObjectStore, newest: NewestRecords) -> list[Facts]:
     """Return every check that blocks the newest version of an asset, in the order of the line."""
     found = []
-    images = last_made(instance, store, RawImagesRecord)
-    labels = last_made(instance, store, AnnotationsRecord)
+    images = newest.of(RawImagesRecord)
+    labels = newest.of(AnnotationsRecord)
     for source in (images, labels):
         if source is not None:
             checks = SOURCE_CHECKS[source.asset]
             found += _blocking(store, source.asset, source.content_version, checks)
-    made = last_made(instance, store, DatasetRecord)
+    made = newest.of(DatasetRecord)
     found += _blocking(store, "dataset", made.dataset_version if made else "", DATASET_CHECKS)
-    model = last_made(instance, store, TrainedModelRecord)
+    model = newest.of(TrainedModelRecord)
     version = model.model_version if model else ""
     blocking = _blocking(store, "trained_model", version, (*MODEL_CHECKS, *STAGING_CHECKS))
     if model and model.epochs_too_few:

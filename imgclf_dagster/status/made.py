@@ -4,27 +4,43 @@ from typing import TypeVar
 
 import dagster as dg
 
-from assets.records.materializations import MaterializationRecord, newest_materialization
+from assets.records.all_records import RECORDS
+from assets.records.materializations import MaterializationRecord, materialization_of
 from object_store.contents.damage import DamagedObject
 from object_store.store import ObjectStore
 
 Record = TypeVar("Record", bound=MaterializationRecord)
 
 
-def last_made(
-    instance: dg.DagsterInstance, store: ObjectStore, kind: type[Record]
-) -> Record | None:
-    """Read the record of an asset's newest materialization.
+class NewestRecords:
+    """The record of each asset's newest materialization, all of the same moment.
 
     Args:
-        instance: of Dagster.
-        store: with the records.
-        kind: the asset's kind of record.
-
-    Returns:
-        The record; ``None`` without one, or if it is damaged.
+        instance: of Dagster; its events are read at once, when this is made.
+        store: with the records, each of which is read at first use.
     """
-    try:
-        return newest_materialization(instance, store, kind)
-    except DamagedObject:  # `imgclf doctor --store` names it
-        return None
+
+    def __init__(self, instance: dg.DagsterInstance, store: ObjectStore) -> None:
+        self._store = store
+        # One query for all assets: each of its own costs Dagster 15 ms of CPU.
+        found = instance.get_asset_records([dg.AssetKey(asset) for asset in RECORDS])
+        self._events = {
+            record.asset_entry.asset_key.to_user_string(): record.asset_entry.last_materialization
+            for record in found
+        }
+        self._records: dict[str, MaterializationRecord | None] = {}
+
+    def of(self, kind: type[Record]) -> Record | None:
+        """Return the newest record of an asset; ``None`` without one, or if it is damaged."""
+        if kind.asset not in self._records:
+            self._records[kind.asset] = self._read(kind)
+        record = self._records[kind.asset]
+        assert record is None or isinstance(record, kind)
+        return record
+
+    def _read(self, kind: type[Record]) -> Record | None:
+        event = self._events.get(kind.asset)
+        try:
+            return None if event is None else materialization_of(self._store, event, kind)
+        except DamagedObject:  # `imgclf doctor --store` names it
+            return None

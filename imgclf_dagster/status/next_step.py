@@ -19,7 +19,7 @@ from imgclf_dagster.decisions import (
     undeployed_approvals,
 )
 from imgclf_dagster.status.checks import checks_failed
-from imgclf_dagster.status.made import last_made
+from imgclf_dagster.status.made import NewestRecords
 from imgclf_dagster.status.runs import last_failure
 from object_store.contents.damage import DamagedObject
 from object_store.errors import StoreError
@@ -35,13 +35,17 @@ Facts = dict[str, Any]
 
 
 def last_refused(
-    store: ObjectStore, instance: dg.DagsterInstance, packages: Sequence[ModelPackage]
+    store: ObjectStore,
+    instance: dg.DagsterInstance,
+    newest: NewestRecords,
+    packages: Sequence[ModelPackage],
 ) -> list[Facts]:
     """Return the last held-back model, the last rejected package and the last failed run.
 
     Args:
         store: holds the verdicts.
         instance: Dagster's instance.
+        newest: the newest records.
         packages: all packages of the registry.
 
     Returns:
@@ -49,17 +53,20 @@ def last_refused(
     """
     failed = last_failure(instance)
     return [
-        *_held_back(store, instance, packages),
+        *_held_back(store, instance, newest, packages),
         *_rejected(packages),
         *([{"kind": "run", **failed}] if failed else []),
     ]
 
 
 def _held_back(
-    store: ObjectStore, instance: dg.DagsterInstance, packages: Sequence[ModelPackage]
+    store: ObjectStore,
+    instance: dg.DagsterInstance,
+    newest: NewestRecords,
+    packages: Sequence[ModelPackage],
 ) -> list[Facts]:
     registered = {package.model_version for package in packages}
-    model = last_made(instance, store, TrainedModelRecord)
+    model = newest.of(TrainedModelRecord)
     versions = [model.model_version] if model else []
     page = instance.fetch_materializations(dg.AssetKey("evaluation_report"), limit=LOOKED_AT)
     for record in page.records:
@@ -90,23 +97,21 @@ def _rejected(packages: Sequence[ModelPackage]) -> list[Facts]:
     ]
 
 
-def unfinished(
-    store: ObjectStore, instance: dg.DagsterInstance, runs: Sequence[Facts]
-) -> list[str]:
+def unfinished(store: ObjectStore, newest: NewestRecords, runs: Sequence[Facts]) -> list[str]:
     """Return sentences on assets older than their inputs.
 
     Args:
-        store: holds the records and verdicts.
-        instance: Dagster's instance.
+        store: holds the sources of the data sets.
+        newest: the newest records.
         runs: the runs under way, as ``runs_under_way`` returns them.
     """
-    dataset = last_made(instance, store, DatasetRecord)
+    dataset = newest.of(DatasetRecord)
     if dataset is None:
         return []
     waiting = []
-    version, model = dataset.dataset_version, last_made(instance, store, TrainedModelRecord)
-    images = last_made(instance, store, RawImagesRecord)
-    labels = last_made(instance, store, AnnotationsRecord)
+    version, model = dataset.dataset_version, newest.of(TrainedModelRecord)
+    images = newest.of(RawImagesRecord)
+    labels = newest.of(AnnotationsRecord)
     if images and labels:
         sources = {one.asset: one.content_version for one in (images, labels)}
         if sources != _sources(store, version):
@@ -115,7 +120,7 @@ def unfinished(
             waiting.append(f"images or labels are newer than the data set{then}")
     if model is None or (version != model.dataset_version and not model.dataset_named):
         waiting.append(_not_trained_on(store, dataset, runs))
-    evaluated = last_made(instance, store, EvaluationReportRecord)
+    evaluated = newest.of(EvaluationReportRecord)
     if model and (evaluated is None or evaluated.model_version != model.model_version):
         run = run_making(runs, "evaluation_report")
         # A run that is still to train evaluates its own model, not this one.

@@ -18,7 +18,7 @@ from imgclf_dagster.profiles.chosen import build_endpoints, build_registry
 from imgclf_dagster.profiles.store import open_store
 from imgclf_dagster.settings.root import Settings
 from imgclf_dagster.status.checks import blocking_checks, checks_failed
-from imgclf_dagster.status.made import last_made
+from imgclf_dagster.status.made import NewestRecords
 from imgclf_dagster.status.next_step import (
     decisions_waiting,
     last_refused,
@@ -48,11 +48,12 @@ def gather_status(settings: Settings, instance: dg.DagsterInstance) -> Facts:
     store.require()
     registry, endpoints = build_registry(settings), build_endpoints(settings)
     packages = registry.list()
-    blocking, runs = blocking_checks(store, instance), runs_under_way(instance)
+    newest, runs = NewestRecords(instance, store), runs_under_way(instance)
+    blocking = blocking_checks(store, newest)
     rows = newest_rows(images_table(store).read())
     usable = set(usable_images(rows)["sha256"].to_pylist())
     images, labels = _images(store, rows, usable), _labels(store, settings, usable)
-    candidate, up = _candidate(store, instance, packages), is_up(settings.run_dir)
+    candidate, up = _candidate(store, newest, packages), is_up(settings.run_dir)
     stages: dict[str, Facts | None] = {
         stage: _stage(endpoints, stage, packages) for stage in STAGES
     }
@@ -65,17 +66,17 @@ def gather_status(settings: Settings, instance: dg.DagsterInstance) -> Facts:
         "home": str(settings.home),
         "images": images,
         "labels": labels,
-        "dataset": _dataset(store, instance),
+        "dataset": _dataset(newest),
         "candidate": candidate,
         **stages,
         "blocking": blocking,
         "runs": runs,
-        "refused": last_refused(store, instance, packages),
+        "refused": last_refused(store, instance, newest, packages),
         "waiting": [
             *_arrived(images, labels, runs, up=up),
             *_waiting(images, labels, candidate, stages, packages, runs),
             *_of_former_splits(store, stages["staging"], packages),
-            *unfinished(store, instance, runs),
+            *unfinished(store, newest, runs),
             *decisions_waiting(endpoints, registry, up=up),
         ],
     }
@@ -103,8 +104,8 @@ def _labels(store: ObjectStore, settings: Settings, usable: set[str]) -> Facts:
     }
 
 
-def _dataset(store: ObjectStore, instance: dg.DagsterInstance) -> Facts | None:
-    found = last_made(instance, store, DatasetRecord)
+def _dataset(newest: NewestRecords) -> Facts | None:
+    found = newest.of(DatasetRecord)
     if found is None:
         return None
     return {
@@ -115,9 +116,9 @@ def _dataset(store: ObjectStore, instance: dg.DagsterInstance) -> Facts | None:
 
 
 def _candidate(
-    store: ObjectStore, instance: dg.DagsterInstance, packages: Sequence[ModelPackage]
+    store: ObjectStore, newest: NewestRecords, packages: Sequence[ModelPackage]
 ) -> Facts | None:
-    made = last_made(instance, store, EvaluationReportRecord)
+    made = newest.of(EvaluationReportRecord)
     version = made.model_version if made else ""
     try:
         evaluation = newest_evaluation(store, version) if version else None

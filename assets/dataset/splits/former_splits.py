@@ -4,7 +4,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.dataset.splits.generations import generation_number
-from assets.dataset.splits.splitting import current_groups
 from assets.dataset.versions import read_card, read_dataset_manifest
 from object_store.contents.damage import DamagedObject
 from object_store.errors import KeyMissing
@@ -31,9 +30,10 @@ def former_test_split(store: ObjectStore, dataset_version: str) -> str:
             "the images were dealt to the splits again, and it cannot be read whether it was "
             f"tested before or after that: {error}"
         )
-    if _test_images(rows) <= _test_images(
-        current_groups(store)
-    ):  # its test images are in test again
+    # Imported here: it loads Pillow, which `imgclf status` seldom needs.
+    from assets.dataset.splits.splitting import current_groups
+
+    if _test_images(rows) <= _test_images(current_groups(store)):  # they are in test again
         return ""
     return (
         "it was tested on a former test split: the images were dealt to the splits again since. "

@@ -18,6 +18,7 @@ import pytest
 
 from resources.endpoints.endpoint_host import HostUnavailable
 from serving.endpoint.address import Address, read_address
+from serving.endpoint.client import InvocationFailed
 from serving.endpoint.launch import HostNotStarted
 from tests.contract.resources.endpoints.endpoint_shops import LocalShop, local_shop, picture
 from tests.patience import SOON_S, WAIT_S, wait_for
@@ -257,3 +258,14 @@ def test_sigterm_stops_a_host_under_load_in_time(closed_shop: LocalShop) -> None
             os.kill(host.pid, signal.SIGTERM)
             host.wait(WAIT_S)
         assert time.monotonic() - started < SOON_S
+
+
+def test_a_refusal_is_read_even_if_the_host_closes_before_it_has_the_whole_body(
+    shop: LocalShop,
+) -> None:
+    """A host answers 413 to the header of a body that is too long, and reads no further."""
+    shop.model("train-1")
+    shop.deploy("prod", "train-1")
+    with pytest.raises(InvocationFailed, match="25 MB") as refused:
+        shop.endpoints.invoke("prod", bytes(64 * 1024**2), "image/png")
+    assert refused.value.status == 413
