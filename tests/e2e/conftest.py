@@ -21,6 +21,7 @@ from object_store.store import ObjectStore
 from tests.patience import WAIT_S
 from tests.testbed.account import aws_section
 from tests.testbed.bed import TestBed
+from tests.warm_programs import with_client
 from tests.warm_programs.sitecustomize import COLD
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Imgclf:
         """The command's environment: ours without settings of ours, and its home."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith("IMGCLF_")}
         if sabotage:
-            variables["PYTHONPATH"] = str(SABOTAGE)
+            variables["PYTHONPATH"] = with_client(str(SABOTAGE))
             variables["IMGCLF_TEST_SABOTAGE"] = json.dumps(list(sabotage))
         home = {"IMGCLF_HOME": str(self.home), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
         return {**kept, **home, **self.settings, **variables}

@@ -1,18 +1,17 @@
-"""The line on AWS as far as the test bed is AWS: digits, from a folder to production, in bad weather."""
+"""The line on AWS as far as the test bed is AWS: from a folder to production, in bad weather."""
 
 import json
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from imgclf_dagster.cli.demo import Withheld, write_digits
 from tests.patience import wait_for
 from tests.testbed.account import told_by_a_queue
 from tests.testbed.bed import TestBed
@@ -20,14 +19,8 @@ from tests.warm_programs.sitecustomize import COLD
 
 pytestmark = pytest.mark.e2e
 
-RECIPE = {
-    "IMGCLF_TRAINING__RECIPE": "scratch",
-    "IMGCLF_TRAINING__IMAGE_SIZE": "16",
-    "IMGCLF_TRAINING__EPOCHS": "12",
-    "IMGCLF_TRAINING__LEARNING_RATE": "0.004",
-    "IMGCLF_GATES__MAX_STAGING_LATENCY_MS": "10000",
-    "IMGCLF_GATES__CHAMPION_TOLERANCE": "0.2",  # models of a few digits; not what this is about
-}
+LEARNT, WITHHELD = 20, 12
+"""Images of each colour to learn from (in S3, one costs as much as its training), and to predict."""
 
 THROTTLED = (
     "PutObject",
@@ -60,28 +53,37 @@ with dg.DagsterInstance.ephemeral() as instance:
 
 
 @pytest.fixture
-def digits(tmp_path: Path) -> tuple[Path, list[Withheld]]:
-    """Half of the digits to learn from (in S3, a picture costs as much as its training), and all
-    that are withheld."""
-    withheld = write_digits(tmp_path / "digits")
-    for label in (tmp_path / "digits" / "ingest").iterdir():
-        for file in sorted(label.iterdir())[1::2]:
-            file.unlink()
-    return tmp_path / "digits" / "ingest", withheld
+def pictures(colours: Callable[..., Path], tmp_path: Path) -> tuple[Path, list[Path]]:
+    """The folder to learn from, and files in class folders that are withheld from it."""
+    folder = colours(tmp_path / "pictures", LEARNT + WITHHELD)
+    withheld = []
+    for label in sorted(folder.iterdir()):
+        (tmp_path / "withheld" / label.name).mkdir(parents=True)
+        for file in sorted(label.iterdir())[LEARNT:]:
+            withheld.append(file.rename(tmp_path / "withheld" / label.name / file.name))
+    return folder, withheld
 
 
 @pytest.fixture
-def on_aws(imgclf_here: Any, aws_variables: dict[str, str], bed: TestBed) -> Any:
+def on_aws(
+    imgclf_here: Any, aws_variables: dict[str, str], fast: dict[str, str], bed: TestBed
+) -> Any:
     bucket, prefix = aws_variables["IMGCLF_AWS__BUCKET"], aws_variables["IMGCLF_AWS__PREFIX"]
     queue = told_by_a_queue(bed, bucket, prefix)
-    imgclf_here.settings = {**RECIPE, **aws_variables, "IMGCLF_AWS__ARRIVALS_QUEUE_URL": queue}
+    imgclf_here.settings = {
+        **fast,
+        **aws_variables,
+        "IMGCLF_AWS__ARRIVALS_QUEUE_URL": queue,
+        "IMGCLF_GATES__MAX_STAGING_LATENCY_MS": "10000",
+        "IMGCLF_GATES__CHAMPION_TOLERANCE": "0.2",  # models of a few images; not what this is about
+    }
     return imgclf_here
 
 
-def test_digits_reach_production_through_every_fault(
-    on_aws: Any, bed: TestBed, digits: tuple[Path, list[Withheld]]
+def test_images_reach_production_through_every_fault(
+    on_aws: Any, bed: TestBed, pictures: tuple[Path, list[Path]]
 ) -> None:
-    folder, withheld = digits
+    folder, withheld = pictures
     began = len(bed.calls())
     for operation in THROTTLED:
         bed.fault(operation, "throttle")
@@ -100,14 +102,14 @@ def test_digits_reach_production_through_every_fault(
     phases = [item["Status"] for item in job["SecondaryStatusTransitions"]]
     assert "Interrupted" in phases
     assert phases.count("Training") == 2
-    approved = on_aws("approve", "--reason", "digits", "--by", "ann")
+    approved = on_aws("approve", "--reason", "it knows its colours", "--by", "ann")
     assert approved.code == 0, approved.output
     answered = on_aws("predict", folder.parent / "withheld", "--json")
     assert answered.code == 0, answered.output
     right = [
         item["predicted"] == [Path(item["file"]).parent.name] for item in json.loads(answered.out)
     ]
-    assert len(right) == len(withheld)
+    assert len(right) == len(withheld) == 3 * WITHHELD
     assert sum(right) >= 0.95 * len(right)
     assert not [fault["operation"] for fault in bed.faults() if not fault["taken"]]
     called = {call["service"] for call in bed.calls()[began:]}
@@ -188,7 +190,7 @@ def candidate(imgclf: Any) -> str:
 
 
 def a_canary_that_fails_rolls_back(
-    imgclf: Any, bed: TestBed, first: str, withheld: list[Withheld]
+    imgclf: Any, bed: TestBed, first: str, withheld: list[Path]
 ) -> None:
     trained = imgclf("run", IMGCLF_TRAINING__SEED="1")
     assert trained.code == 0, trained.output
@@ -201,7 +203,7 @@ def a_canary_that_fails_rolls_back(
     status = json.loads(imgclf("status", "--json").out)
     assert status["prod"]["model_version"] == first
     assert status["prod"]["reason"].startswith(f"rolled back: {second}")
-    answered = imgclf("predict", withheld[0].path, "--json")
+    answered = imgclf("predict", withheld[0], "--json")
     assert json.loads(answered.out)[0]["model_version"] == first, answered.output
 
 

@@ -18,11 +18,15 @@ import torch
 
 from tests.patience import WAIT_S, wait_for
 from tests.ports import free_port
+from tests.warm_programs import with_client
+from tests.warm_programs.sitecustomize import JOB
 from training.artefact.predictor import OnnxPredictor
 
 pytestmark = pytest.mark.e2e
 
 REPOSITORY = Path(__file__).parents[2]
+PATH = with_client(str(REPOSITORY))
+"""PYTHONPATH of the jobs: the repository, and copies of a process with PyTorch for all of them."""
 HOSTS = ("algo-1", "algo-2")
 EPOCHS, BATCH, TRAIN = 8, 16, 101
 """101 images in batches of 16: batches and shares of unequal length."""
@@ -56,7 +60,7 @@ class Machine:
                     *(sys.executable, "-m", "training.launcher"),
                     *(command or ["training.train"]),
                 ],
-                env={**os.environ, "PYTHONPATH": str(REPOSITORY), **self.environment},
+                env={**os.environ, "PYTHONPATH": PATH, **self.environment},
                 cwd=self.root,
                 stdout=log,
                 stderr=log,
@@ -150,9 +154,10 @@ def _steps(machine: Machine) -> int:
 
 
 def _process(machine: Machine, rank: int) -> psutil.Process:
-    assert machine.process is not None
-    children = psutil.Process(machine.process.pid).children()
-    return next(child for child in children if child.environ().get("RANK") == str(rank))
+    """By its variables: its parent is a copy of a warm process, none of the launcher's children."""
+    wanted = {"IMGCLF_ML_ROOT": str(machine.root), "RANK": str(rank)}.items()
+    every = psutil.process_iter(["environ"])
+    return next(process for process in every if wanted <= (process.info["environ"] or {}).items())
 
 
 def test_a_killed_process_is_named_and_the_job_resumes(machines) -> None:
@@ -269,12 +274,13 @@ def test_processes_do_together_what_one_does_alone(tmp_path: Path) -> None:
     (tmp_path / "shared.py").write_text(SHARED)
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
     starts = {"alone": [], "two": [*torchrun, "--nproc-per-node=2"]}
+    path = os.pathsep.join([PATH, str(tmp_path)])
     running = {}
     for name, start in starts.items():
         (tmp_path / name).mkdir()
         running[name] = subprocess.Popen(
-            [sys.executable, *start, "shared.py", name],
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+            [sys.executable, *start, "-m", "shared", name],
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", JOB: "shared"},
             cwd=tmp_path,
         )
     assert [process.wait(WAIT_S) for process in running.values()] == [0, 0]

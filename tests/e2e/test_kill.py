@@ -24,7 +24,7 @@ from PIL import Image
 from assets.records.materializations import MATERIALIZATIONS as RECORDS
 from tests.patience import slowness
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("cold_programs")]
+pytestmark = pytest.mark.e2e
 
 KILLED = -signal.SIGKILL
 EPOCHS = 4

@@ -28,6 +28,8 @@ from tests.testbed.postgres import Postgres, running_postgres
 pytestmark = pytest.mark.e2e
 
 REPOSITORY = Path(__file__).parents[2]
+MODULES = {"dagster": "dagster", "dagster-daemon": "dagster._daemon"}
+"""Modules that do what the scripts of these names do."""
 
 
 def template(name: str) -> dict[str, Any]:
@@ -75,7 +77,11 @@ class Orchestrator:
         # What is no text refers to a parameter: the host name that the web server answers to.
         words = [word if isinstance(word, str) else "localhost" for word in command]
         program, *arguments = [here.get(word, word) for word in words]
-        return [str(Path(sys.executable).with_name(program)), *arguments]
+        script = Path(sys.executable).with_name(program)
+        assert script.exists()
+        # The scripts' modules, which can run in copies of a warm process.
+        module = MODULES.get(program)
+        return [sys.executable, "-m", module, *arguments] if module else [str(script), *arguments]
 
     def _start(self, task: str) -> subprocess.Popen[bytes]:
         log = self._processes.enter_context((self.home / f"{task}.log").open("wb"))

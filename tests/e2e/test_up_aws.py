@@ -20,7 +20,7 @@ from tests.testbed.bed import TestBed
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.usefixtures("cold_programs")]
+pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 
 
 @pytest.fixture
@@ -103,8 +103,8 @@ def an_approval_outlives_daemon_and_run(up: Up, imgclf: Any, bed: TestBed, versi
         )
 
     wait_for(executed, lambda: last_words(imgclf))
-    family = psutil.Process(up.process.pid).children(recursive=True)
-    doomed = [child for child in family if is_one(child, "dagster._daemon", "spawn_main")]
+    # Not by their parent: a run in a copy of a warm process is none of imgclf up's descendants.
+    doomed = [one for one in imgclf.processes() if is_one(one, "dagster._daemon", "spawn_main")]
     assert len(doomed) == 2
     for child in doomed:
         child.kill()

@@ -6,9 +6,11 @@ tests' first. Its client is ``sitecustomize``.
 
 import array
 import atexit
+import ctypes
 import fcntl
 import gc
 import importlib
+import importlib.util
 import json
 import os
 import runpy
@@ -24,7 +26,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from tests.warm_programs.sitecustomize import JOBS, PROGRAMS, SPAWNS, place
+from tests.warm_programs import CLIENT
+from tests.warm_programs.sitecustomize import JOBS, PROGRAMS, SPACES, SPAWNS, place
 
 PRELOADED = {
     JOBS: (
@@ -95,6 +98,7 @@ class Request:
         niceness: of its process.
         mask: of the files that it makes (umask).
         place: see ``sitecustomize.place``.
+        client: the process's id.
     """
 
     arguments: list[str]
@@ -105,6 +109,7 @@ class Request:
     niceness: int
     mask: int
     place: list[Any]
+    client: int
 
     @classmethod
     def read(cls, connection: socket.socket) -> "Request":
@@ -126,7 +131,7 @@ class Server:
         listener: bound and listening.
         owner: the descriptor (pidfd) of the process to end with.
         """
-        self.listener, self.owner, self.place = listener, owner, place()
+        self.listener, self.owner = listener, owner
         self.waiting = selectors.DefaultSelector()
         self.waiting.register(listener, selectors.EVENT_READ)
         self.waiting.register(owner, selectors.EVENT_READ)
@@ -155,20 +160,20 @@ class Server:
         except (OSError, ValueError):  # its client has ended already
             connection.close()
             return None
-        pid = os.fork() if request.place == self.place else None
+        pid = os.fork()
         if pid == 0:
             os.setsid()
             self.waiting.close()
             self.listener.close()
+            there = is_at(request)
+            with suppress(OSError):  # its client has ended, and the server notices
+                connection.sendall(f"{os.getpid() if there else 0}\n".encode())
             connection.close()
+            if not there:
+                os._exit(0)
             return request
         for descriptor in request.files:
             os.close(descriptor)
-        with suppress(OSError):  # its client has ended since, which is noticed below
-            connection.sendall(f"{pid or 0}\n".encode())
-        if pid is None:
-            connection.close()
-            return None
         process = os.pidfd_open(pid)
         for file in (process, connection):  # either it ends, or its client does
             self.waiting.register(file, selectors.EVENT_READ, (pid, process, connection))
@@ -189,6 +194,33 @@ class Server:
         connection.close()
 
 
+def is_at(request: Request) -> bool:
+    """Whether this copy has the limits, user and namespaces of its client, into which it goes."""
+    here = place()
+    if here == request.place:
+        return True
+    libc = ctypes.CDLL(None, use_errno=True)
+    for name, mine, theirs in zip(
+        SPACES, here[-len(SPACES) :], request.place[-len(SPACES) :], strict=True
+    ):
+        if mine != theirs:
+            try:
+                with Path(f"/proc/{request.client}/ns/{name}").open("rb") as space:
+                    libc.setns(space.fileno(), 0)  # what it did is seen below
+            except OSError:
+                return False
+    return place() == request.place
+
+
+def parent_of(process: int) -> int:
+    """The id of a process's parent; 1 if it has ended."""
+    try:
+        status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return 1
+    return int(status.rpartition(")")[2].split()[1])
+
+
 def settle(request: Request) -> None:
     """Take on the files, variables and folder of a program's process."""
     handed = [fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, FREE) for file in request.files]
@@ -200,6 +232,7 @@ def settle(request: Request) -> None:
     os.environ.clear()
     os.environ.update(request.environment)
     os.chdir(request.folder)
+    os.getppid = lambda: parent_of(request.client)
     os.umask(request.mask)
     with suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, request.niceness)
@@ -211,9 +244,23 @@ def settle(request: Request) -> None:
     sys.orig_argv = [sys.executable, *request.arguments]
     if "PYTHONUNBUFFERED" in request.environment or request.arguments[0] == "-u":
         sys.stdout.reconfigure(write_through=True)
+    for folder in map(Path, filter(None, given)):
+        if folder != CLIENT and (folder / "sitecustomize.py").exists():
+            customize(folder / "sitecustomize.py")
     torch = sys.modules.get("torch")
     if torch and (threads := request.environment.get("OMP_NUM_THREADS")):
         torch.set_num_threads(int(threads))  # read when the library was loaded
+
+
+def customize(path: Path) -> None:
+    """Import a program's ``sitecustomize.py`` under another name, which tells it that this is a
+    copy: the libraries are imported already."""
+    spec = importlib.util.spec_from_file_location("sitecustomize_of_a_copy", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
 
 
 def run(request: Request) -> None:

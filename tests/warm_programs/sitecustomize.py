@@ -12,7 +12,15 @@ import sys
 
 JOBS, PROGRAMS = "jobs", "programs"
 
-JOB_MODULES = {"training.train", "training.evaluate", "training.embed", "training.learning_curve"}
+JOB_MODULES = {
+    "torch.distributed.run",
+    "training.embed",
+    "training.evaluate",
+    "training.learning_curve",
+    "training.train",
+}
+JOB = "PYTEST_WARM_JOB"
+"""A test's own module that needs PyTorch, to be run as jobs are."""
 MODULES = {
     "dagster",
     "dagster._daemon",
@@ -24,14 +32,13 @@ MODULES = {
     "serving.label_studio_backend",
     "ui",
 }
+SPACES = ("user", "mnt", "net", "pid")
+"""The namespaces of a process that are looked at. A user's comes first: it allows the others."""
 SPAWN = "from multiprocessing.spawn import spawn_main;"
 SPAWNS = "PYTEST_WARM_SPAWN"
 """Set in Dagster's code server: what it spawns are runs."""
 COLD = "PYTEST_COLD_PROGRAMS"
 """Set by the fixture ``cold_programs``: programs but jobs, and what they start, run as ever."""
-
-COLD_OPTIONS = {"--parent"}
-"""A program that ends with its parent; the parent of a copy is the server."""
 
 
 def server_of(arguments, environment):
@@ -44,17 +51,17 @@ def server_of(arguments, environment):
     options = arguments[1:]
     if options[:1] == ["-u"]:
         options = options[1:]
-    if len(options) < 2 or COLD_OPTIONS & set(options):
+    if len(options) < 2:
         return None
     kind, name, *rest = options
     if kind == "-c" and name.startswith(SPAWN):
         return PROGRAMS if SPAWNS in environment else None
     if kind != "-m":
         return None
-    # A job's module is started by training.launcher, or itself. What torchrun starts is no job,
-    # but one process of it.
-    if (rest[0] if name == "training.launcher" and rest else name) in JOB_MODULES:
-        return None if "TORCHELASTIC_RUN_ID" in environment else JOBS
+    # A job's module is started by training.launcher, or itself.
+    module = rest[0] if name == "training.launcher" and rest else name
+    if module in JOB_MODULES or module == environment.get(JOB):
+        return JOBS
     if COLD in environment:
         return None
     # The processes that `imgclf up` has started are to be its children.
@@ -62,11 +69,12 @@ def server_of(arguments, environment):
 
 
 def place():
-    """What a copy has of its server rather than of its client; it must be the same for both."""
+    """What a copy has of its server rather than of its client, unless it enters the client's
+    namespaces; it must be the same for both."""
     import resource
 
     limits = (resource.RLIMIT_AS, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE)
-    spaces = [os.readlink(f"/proc/self/ns/{name}") for name in ("mnt", "net", "pid", "user")]
+    spaces = [os.readlink(f"/proc/self/ns/{name}") for name in SPACES]
     return [
         *(os.getuid(), os.geteuid(), os.getgid(), os.getegid()),
         *(list(resource.getrlimit(limit)) for limit in limits),
@@ -107,6 +115,7 @@ def hand_over(address):
         "niceness": os.nice(0),
         "mask": os.umask(0o022),
         "place": place(),
+        "client": os.getpid(),
     }
     data = json.dumps(request).encode()
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files).tobytes())]

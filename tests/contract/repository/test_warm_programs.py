@@ -16,6 +16,7 @@ from tests import warm_programs
 from tests.patience import WAIT_S, wait_for
 from tests.warm_programs.sitecustomize import (
     COLD,
+    JOB,
     JOBS,
     PROGRAMS,
     SPAWN,
@@ -36,7 +37,7 @@ hand_over(address)
 print("no server")
 """
 PROGRAM = """
-import os, signal, sys
+import os, signal, sys, time
 assert "torch" in sys.modules
 print(os.getpid(), os.getcwd(), os.environ["MINE"], *sys.argv[1:], flush=True)
 print("an error", file=sys.stderr, flush=True)
@@ -48,6 +49,14 @@ elif sys.argv[1] == "state":
     with os.fdopen(int(sys.argv[2]), "w") as handed:
         print(os.nice(0), oct(os.umask(0)), file=handed)
     sys.exit()
+elif sys.argv[1] == "listed":
+    print(os.getuid(), os.listdir(), flush=True)
+elif sys.argv[1] == "parent":
+    parent = os.getppid()
+    print(parent, flush=True)
+    while os.getppid() == parent:
+        time.sleep(0.05)
+    print(os.getppid(), flush=True)
 sys.exit(int(sys.argv[2]))
 """
 
@@ -90,11 +99,16 @@ def start(server: str, tmp_path: Path) -> Iterator[object]:
     (tmp_path / "warm_example.py").write_text(PROGRAM, encoding="utf-8")
     started: list[subprocess.Popen[str]] = []
 
-    def begin(*arguments: str, before: str = "", files: tuple[int, ...] = ()) -> Any:
+    def begin(
+        *arguments: str,
+        before: str = "",
+        files: tuple[int, ...] = (),
+        prefix: tuple[str, ...] = (),
+    ) -> Any:
         path = os.pathsep.join([str(warm_programs.CLIENT.parents[1]), str(tmp_path)])
         process = subprocess.Popen(
             [
-                *(sys.executable, "-c", before + HANDED_OVER, server),
+                *(*prefix, sys.executable, "-c", before + HANDED_OVER, server),
                 *("warm_example", *arguments),
             ],
             cwd=tmp_path,
@@ -150,6 +164,27 @@ def test_a_program_under_other_limits_runs_itself(start) -> None:
     assert answer == "no server\n"
 
 
+def test_a_copy_has_the_parent_of_its_client_and_sees_it_end(start) -> None:
+    process = start("parent", "0", prefix=("sh", "-c", '"$@" & wait', "sh"))
+    lines = [process.stdout.readline() for _ in range(3)]
+    assert int(lines[2]) == process.pid, "the shell"
+    process.kill()
+    process.wait()
+    assert int(process.stdout.readline()) != process.pid
+
+
+def test_a_copy_goes_into_its_clients_namespaces(start, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = 'mount -t tmpfs none "$0" && touch "$0/here" && cd "$0" && exec "$@"'
+    process = start(*("listed", "0"), prefix=("unshare", "-rm", "sh", "-c", mounted, str(disk)))
+    answer, _ = process.communicate(timeout=WAIT_S)
+    if process.returncode and "unshare" in answer:
+        pytest.skip(f"a disk cannot be mounted here: {answer}")
+    assert answer.splitlines()[1:] == ["an error", "0 ['here']"], answer
+    assert not list(disk.iterdir())
+
+
 def test_a_signal_that_ends_the_copy_ends_the_program(start) -> None:
     process = start("killed", "0")
     assert process.wait(timeout=WAIT_S) == -signal.SIGUSR2
@@ -174,11 +209,12 @@ def test_a_signal_to_the_program_ends_the_copy(start, number: int, code: int) ->
         ("-m training.train --x", JOBS),
         ("-m training.launcher mine", None),
         ("-m training.launcher", None),
+        ("-m torch.distributed.run --standalone shared", JOBS),
         ("-c pass", None),
         ("-m imgclf_dagster.cli.entry status", PROGRAMS),
         ("-m dagster api grpc", PROGRAMS),
         ("-m serving --port 0", PROGRAMS),
-        ("-m serving --parent 7", None),
+        ("-m serving --parent 7", PROGRAMS),
         ("-m imgclf_dagster.cli.entry up", None),
         ("-I -m label_studio.server", None),
         ("-m mine", None),
@@ -193,9 +229,10 @@ def test_a_test_can_have_its_programs_cold() -> None:
     assert server_of(started_with, {COLD: "1"}) is None
 
 
-def test_what_torchrun_starts_is_no_job() -> None:
-    started_with = ["/bin/python", "-m", "training.train"]
-    assert server_of(started_with, {"TORCHELASTIC_RUN_ID": "1"}) is None
+def test_a_module_of_a_test_can_run_as_jobs_do() -> None:
+    started_with = ["/bin/python", "-m", "mine", "--x"]
+    assert server_of(started_with, {JOB: "mine"}) == JOBS
+    assert server_of(started_with, {JOB: "another"}) is None
 
 
 def test_of_what_is_spawned_only_runs_are_handed_over() -> None:

@@ -1,5 +1,6 @@
 """Lets a test kill a program at a named point. Python imports this file at start, if its folder is
-on PYTHONPATH; it is handed on to every program that the sabotaged one starts.
+on PYTHONPATH; it is handed on to every program that the sabotaged one starts. A program that runs in
+a copy of a warm process (``tests.warm_programs``) is tampered with in the copy, before it begins.
 
 ``IMGCLF_TEST_SABOTAGE`` is a JSON list of actions: ``target`` (``module:Class.method`` or
 ``module:NAME``), ``when`` (before, after), ``nth`` call that counts, ``match`` (a text that the
@@ -66,16 +67,28 @@ def tamper(module, actions):
         if action["do"][0][0] == "set":
             setattr(owner, name, action["do"][0][1])
         else:
-            setattr(owner, name, sabotaged(getattr(owner, name), action))
+            replace(owner, name, sabotaged(getattr(owner, name), action))
+
+
+def replace(owner, name, function):
+    """Give ``owner`` another function, and whoever has imported the former one from it."""
+    former = getattr(owner, name)
+    setattr(owner, name, function)
+    for module in list(sys.modules.values()):
+        if getattr(module, "__dict__", {}).get(name) is former:
+            setattr(module, name, function)
 
 
 class Finder(importlib.abc.MetaPathFinder):
-    """Tampers with a module as soon as it is executed, before anybody can import from it."""
+    """Tampers with a module as soon as it is executed, before anybody can import from it; at once
+    with what is imported already."""
 
     def __init__(self, actions):
         self.actions = {}
         for action in actions:
             self.actions.setdefault(action["target"].partition(":")[0], []).append(action)
+        for name in self.actions.keys() & sys.modules.keys():
+            tamper(sys.modules[name], self.actions.pop(name))
 
     def find_spec(self, name, path=None, target=None):
         actions = self.actions.pop(name, None)  # and not again, or this would never end
@@ -92,5 +105,17 @@ class Finder(importlib.abc.MetaPathFinder):
         return spec
 
 
+def run_in_a_copy():
+    """Have the client of the warm programs, whose file has this one's name, hand this one over; go
+    on here if it runs cold."""
+    for folder in os.environ["PYTHONPATH"].split(os.pathsep):
+        path = Path(folder, "sitecustomize.py")
+        if path.exists() and not path.samefile(__file__):
+            spec = importlib.util.spec_from_file_location("sitecustomize_of_tests", path)
+            spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
 if "IMGCLF_TEST_SABOTAGE" in os.environ:
+    if __name__ == "sitecustomize":  # else this is the copy
+        run_in_a_copy()
     sys.meta_path.insert(0, Finder(json.loads(os.environ["IMGCLF_TEST_SABOTAGE"])))
