@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from obstore.store import ObjectStore as AnyStore
 
+from object_store.boto3_sessions import new_session
 from object_store.errors import Refusal, refusal_of
 
 _EXPLICIT = (
@@ -170,14 +171,10 @@ def _access(
 
 @lru_cache(maxsize=8)
 def _session(region: str, profile: str, variables: Hashable) -> Any:
-    import boto3
-    import botocore.session
-
-    core = botocore.session.Session(profile=profile or None)
     # obstore reads AWS_REGION, botocore only AWS_DEFAULT_REGION.
-    named = region or os.environ.get("AWS_REGION") or None
-    session = boto3.Session(botocore_session=core, region_name=named)
-    parsers = core.get_component("response_parser_factory")
+    named = region or os.environ.get("AWS_REGION", "")
+    session = new_session(region=named, profile_name=profile)
+    parsers = session._session.get_component("response_parser_factory")
     parsers.set_parser_defaults(timestamp_parser=lambda text: text)
     return session
 

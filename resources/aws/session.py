@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from object_store.boto3_sessions import new_session
 from object_store.s3_access import aws_variables
 
 MAX_ATTEMPTS = 8
@@ -14,6 +15,7 @@ mode (https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.htm
 
 
 _CLIENTS: dict[Hashable, Any] = {}
+_SESSIONS: dict[Hashable, Any] = {}
 _LOCK = threading.Lock()
 
 
@@ -46,15 +48,17 @@ class AwsSession(dg.ConfigurableResource):
         """
         # Not once per resource: Dagster creates the resources again for each tick of a sensor, and
         # creating a client takes longer than most calls.
+        account = (self.region, self.profile_name, aws_variables())
         made_for = (service, *self.model_dump().values(), aws_variables())
         with _LOCK:
             if made_for not in _CLIENTS:
-                import boto3
                 from botocore.config import Config
 
-                session = boto3.Session(
-                    region_name=self.region or None, profile_name=self.profile_name or None
-                )
+                # One for all services: it finds the credentials once.
+                if account not in _SESSIONS:
+                    _SESSIONS[account] = new_session(
+                        region=self.region, profile_name=self.profile_name
+                    )
                 config = Config(
                     retries={"mode": "standard", "total_max_attempts": self.max_attempts},
                     connect_timeout=5,
@@ -62,5 +66,5 @@ class AwsSession(dg.ConfigurableResource):
                     max_pool_connections=_CONNECTIONS,
                     user_agent_extra="imgclf-dagster",
                 )
-                _CLIENTS[made_for] = session.client(service, config=config)  # type: ignore[call-overload] # a name at run time
+                _CLIENTS[made_for] = _SESSIONS[account].client(service, config=config)
             return _CLIENTS[made_for]

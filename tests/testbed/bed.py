@@ -40,6 +40,7 @@ class TestBed:
         self._has_b = False
         self._processes: list[subprocess.Popen[bytes]] = []
         self._buckets = itertools.count(1)
+        self._clients: dict[str, Any] = {}
 
     def start(self) -> Self:
         """Start process A and wait until it answers."""
@@ -84,12 +85,19 @@ class TestBed:
 
     def client(self, service: str, **config: Any) -> Any:
         """A boto3 client that does not retry; ``config`` goes to botocore's Config."""
+        if service in _ONLY_IN_B:
+            self.with_cloudformation()
+        if config:
+            return self._new_client(service, **config)
+        if service not in self._clients:
+            self._clients[service] = self._new_client(service)
+        return self._clients[service]
+
+    def _new_client(self, service: str, **config: Any) -> Any:
         import boto3
         from botocore.config import Config
 
         config = {"retries": {"total_max_attempts": 1}, "read_timeout": 60, **config}
-        if service in _ONLY_IN_B:
-            self.with_cloudformation()
         return boto3.client(
             service,
             region_name=self.region,

@@ -24,7 +24,7 @@ from tests.testbed.state import State, now
 HEALTH_CHECK_S = WAIT_S
 """How long a container may take to be healthy; SageMaker gives it minutes."""
 
-_PING_EVERY_S = 0.1
+_PING_EVERY_S = 0.05
 _PING_TIMEOUT_S = 2.0
 _INVOCATION_TIMEOUT_S = WAIT_S
 _STOP_S = SOON_S

@@ -12,6 +12,7 @@ import logging
 import math
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from tests.testbed.endpoint_configs import found
@@ -174,13 +175,18 @@ def _check_alarms(client: Any, names: list[str]) -> None:
 
 
 def _cloudwatch(state: State) -> Any:
+    return _client(state.settings.get("cloudwatch_url") or state.url, state.region)
+
+
+@cache
+def _client(url: str, region: str) -> Any:
     import boto3
     from botocore.config import Config
 
     return boto3.client(
         "cloudwatch",
-        endpoint_url=state.settings.get("cloudwatch_url") or state.url,
-        region_name=state.region,
+        endpoint_url=url,
+        region_name=region,
         aws_access_key_id="testing",
         aws_secret_access_key="testing",
         config=Config(retries={"total_max_attempts": 3}),

@@ -10,11 +10,12 @@ import string
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from tests.testbed import scaling
 
-_POLL_S = 0.2
+_POLL_S = 0.05
 _PASSING = ("Creating", "Updating", "RollingBack", "SystemUpdating", "Deleting")
 _LETTERS = string.ascii_letters + string.digits
 
@@ -51,6 +52,7 @@ class ResourceType:
         return self.in_place is not None and key not in self.in_place
 
 
+@cache
 def sagemaker() -> Any:
     """A client of process A."""
     import os

@@ -1,7 +1,7 @@
 """A process with libraries in it that forks: ``python -m tests.warm_programs.server SOCKET PID``.
 
-The socket's name is what it forks for: ``jobs`` or ``programs``. It ends with the process ``PID``, the
-tests' first. Its client is ``sitecustomize``.
+The socket's name is what it forks for: ``jobs``, ``endpoints`` or ``programs``. It ends with the
+process ``PID``, the tests' first. Its client is ``sitecustomize``.
 """
 
 import array
@@ -27,7 +27,15 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from tests.warm_programs import CLIENT
-from tests.warm_programs.sitecustomize import JOBS, PROGRAMS, SPACES, SPAWNS, place
+from tests.warm_programs.sitecustomize import (
+    ENDPOINTS,
+    JOBS,
+    PROGRAMS,
+    SPACES,
+    SPAWNS,
+    WARM,
+    place,
+)
 
 PRELOADED = {
     JOBS: (
@@ -38,6 +46,20 @@ PRELOADED = {
         "training.evaluate",
         "training.embed",
         "training.learning_curve",
+    ),
+    ENDPOINTS: (
+        "guard.arguments",
+        "guard.middleware",
+        "object_store.store",
+        "serving.endpoint.address",
+        "serving.endpoint.app",
+        "serving.endpoint.host",
+        "serving.endpoint.listening",
+        "uvicorn.lifespan.on",
+        "uvicorn.loops.uvloop",
+        "uvicorn.protocols.http.httptools_impl",
+        "uvicorn.protocols.websockets.websockets_sansio_impl",
+        "training.container.privileges",
     ),
     # Nothing here may read settings or the environment when it is imported.
     PROGRAMS: (
@@ -67,6 +89,7 @@ PRELOADED = {
         "mlflow.tracking",
         "pyarrow.dataset",
         "resources.compute.local.compute",
+        "resources.compute.sagemaker.compute",
         "resources.endpoints.local",
         "resources.registry.mlflow",
         "scipy.fftpack",
@@ -145,6 +168,7 @@ class Server:
         while True:
             for key, _ in self.waiting.select():
                 if key.fileobj is self.owner:
+                    self._end_copies()
                     return None
                 if key.fileobj is self.listener:
                     connection, _ = self.listener.accept()
@@ -153,6 +177,13 @@ class Server:
                         return request
                 else:
                     self._ended(*key.data)
+
+    def _end_copies(self) -> None:
+        """Kill what still runs: nobody else would notice that its client has ended."""
+        for pid in {key.data[0] for key in self.waiting.get_map().values() if key.data}:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
     def _take(self, connection: socket.socket) -> Request | None:
         try:
@@ -267,7 +298,8 @@ def run(request: Request) -> None:
     """Run a program in this copy as Python would have from the command line."""
     settle(request)
     kind, what, *rest = [one for one in request.arguments if one != "-u"]
-    os.environ.pop(SPAWNS, None)
+    for name in (SPAWNS, WARM):
+        os.environ.pop(name, None)
     if kind == "-c":
         sys.argv = ["-c", *rest]
         sys.path[0] = ""
@@ -322,6 +354,7 @@ def main() -> None:
         request = Server(listener, os.pidfd_open(owner)).serve()
     if request is not None:
         end(request)
+    os._exit(0)  # Python would collect all of the libraries' objects first
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ has failed runs as ever.
 import os
 import sys
 
-JOBS, PROGRAMS = "jobs", "programs"
+JOBS, PROGRAMS, ENDPOINTS = "jobs", "programs", "endpoints"
 
 JOB_MODULES = {
     "torch.distributed.run",
@@ -28,21 +28,23 @@ MODULES = {
     "imgclf_dagster.cli.main",
     "imgclf_dagster.mlflow_server",
     "imgclf_dagster.webserver",
-    "serving",
     "serving.label_studio_backend",
     "ui",
 }
+ENDPOINT_MODULES = {"serving", "serving.container"}
 SPACES = ("user", "mnt", "net", "pid")
 """The namespaces of a process that are looked at. A user's comes first: it allows the others."""
 SPAWN = "from multiprocessing.spawn import spawn_main;"
 SPAWNS = "PYTEST_WARM_SPAWN"
 """Set in Dagster's code server: what it spawns are runs."""
+WARM = "PYTEST_WARM_AS"
+"""Set by a test for a program of its own: the name of the server that has what it imports."""
 COLD = "PYTEST_COLD_PROGRAMS"
 """Set by the fixture ``cold_programs``: programs but jobs, and what they start, run as ever."""
 
 
 def server_of(arguments, environment):
-    """The server for a program: ``JOBS``, ``PROGRAMS``, or None if it is to run as ever.
+    """The name of a program's server; None if it is to run as ever.
 
     Args:
         arguments: what Python was started with (``sys.orig_argv``).
@@ -54,6 +56,8 @@ def server_of(arguments, environment):
     if len(options) < 2:
         return None
     kind, name, *rest = options
+    if WARM in environment and kind in ("-c", "-m"):
+        return environment[WARM]
     if kind == "-c" and name.startswith(SPAWN):
         return PROGRAMS if SPAWNS in environment else None
     if kind != "-m":
@@ -64,6 +68,8 @@ def server_of(arguments, environment):
         return JOBS
     if COLD in environment:
         return None
+    if name in ENDPOINT_MODULES:
+        return ENDPOINTS
     # The processes that `imgclf up` has started are to be its children.
     return PROGRAMS if name in MODULES and rest[:1] != ["up"] else None
 

@@ -16,11 +16,13 @@ from tests import warm_programs
 from tests.patience import WAIT_S, wait_for
 from tests.warm_programs.sitecustomize import (
     COLD,
+    ENDPOINTS,
     JOB,
     JOBS,
     PROGRAMS,
     SPAWN,
     SPAWNS,
+    WARM,
     is_there,
     server_of,
     start_server,
@@ -137,6 +139,25 @@ def test_nobody_waits_for_a_server_that_failed(tmp_path: Path) -> None:
     assert not is_there(str(tmp_path / "programs"))
 
 
+def test_a_copy_ends_with_the_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address_of(ENDPOINTS)
+    (tmp_path / "warm_example.py").write_text(
+        "import os, signal; print(os.getpid(), flush=True); signal.pause()", encoding="utf-8"
+    )
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as owner:
+        monkeypatch.setenv(warm_programs.OWNER, str(owner.pid))
+        start_server(f"{tmp_path}/{ENDPOINTS}")
+        client = subprocess.Popen(
+            [sys.executable, "-c", HANDED_OVER, f"{tmp_path}/{ENDPOINTS}", "warm_example"],
+            env={**os.environ, "PYTHONPATH": f"{warm_programs.CLIENT.parents[1]}:{tmp_path}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        copy = psutil.Process(int(client.stdout.readline()))
+    wait_for(lambda: not copy.is_running(), "the copy goes on")
+    assert client.wait(WAIT_S) != 0
+
+
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_program_ends_as_its_copy_does(start, tmp_path: Path, code: int) -> None:
     process = start("end", str(code))
@@ -213,8 +234,10 @@ def test_a_signal_to_the_program_ends_the_copy(start, number: int, code: int) ->
         ("-c pass", None),
         ("-m imgclf_dagster.cli.entry status", PROGRAMS),
         ("-m dagster api grpc", PROGRAMS),
-        ("-m serving --port 0", PROGRAMS),
-        ("-m serving --parent 7", PROGRAMS),
+        ("-m serving --port 0", ENDPOINTS),
+        ("-m serving --parent 7", ENDPOINTS),
+        ("-m serving.container serve", ENDPOINTS),
+        ("-m serving.label_studio_backend", PROGRAMS),
         ("-m imgclf_dagster.cli.entry up", None),
         ("-I -m label_studio.server", None),
         ("-m mine", None),
@@ -233,6 +256,11 @@ def test_a_module_of_a_test_can_run_as_jobs_do() -> None:
     started_with = ["/bin/python", "-m", "mine", "--x"]
     assert server_of(started_with, {JOB: "mine"}) == JOBS
     assert server_of(started_with, {JOB: "another"}) is None
+
+
+@pytest.mark.parametrize(("options", "server"), [("-c pass", PROGRAMS), ("x.py y", None)])
+def test_a_test_can_have_a_program_of_its_own_warm(options: str, server: str | None) -> None:
+    assert server_of(["/bin/python", *options.split()], {WARM: PROGRAMS}) == server
 
 
 def test_of_what_is_spawned_only_runs_are_handed_over() -> None:

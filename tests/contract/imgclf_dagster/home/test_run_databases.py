@@ -1,5 +1,6 @@
 """Dagster's own databases in a home that several programs use for the first time at once."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from imgclf_dagster.home.run_databases import create_run_databases
 from tests.patience import WAIT_S
+from tests.warm_programs.sitecustomize import PROGRAMS, WARM
 
 pytestmark = pytest.mark.contract
 
@@ -37,6 +39,7 @@ def test_programs_that_start_together_make_one_database_of_each_kind(tmp_path: P
     programs = [
         subprocess.Popen(
             [sys.executable, "-c", script, str(tmp_path)],
+            env={**os.environ, WARM: PROGRAMS},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

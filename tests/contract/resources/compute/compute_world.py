@@ -1,6 +1,7 @@
 """What tests of the compute port share: jobs as tiny modules, and a Dagster to run them from.
 
-``python compute_world.py ADAPTER COMPUTE SPEC [DAGSTER_HOME]`` is another orchestrator.
+``python -m tests.contract.resources.compute.compute_world ADAPTER COMPUTE SPEC [DAGSTER_HOME]``
+is another orchestrator.
 """
 
 import inspect
@@ -27,6 +28,10 @@ from resources.compute.local.compute import LocalCompute
 from resources.compute.local.folder import JobFolder
 from resources.compute.sagemaker.compute import SageMakerCompute
 from tests.patience import wait_for
+from tests.warm_programs import with_client
+from tests.warm_programs.sitecustomize import PROGRAMS, WARM
+
+ORCHESTRATOR = "tests.contract.resources.compute.compute_world"
 
 JOBS = {
     "job_good": """
@@ -157,9 +162,10 @@ class World:
         """
         arguments = [self.adapter, self.compute.model_dump_json(), spec.model_dump_json()]
         arguments += [str(home)] if home else []
+        path = with_client(os.pathsep.join([str(Path.cwd()), str(self.folder)]))
         process = subprocess.Popen(
-            [sys.executable, __file__, *arguments],
-            env={**os.environ, "PYTHONPATH": f"{Path.cwd()}{os.pathsep}{self.folder}"},
+            [sys.executable, "-m", ORCHESTRATOR, *arguments],
+            env={**os.environ, "PYTHONPATH": path, WARM: PROGRAMS},
         )
         wait_for((self.folder / "waiting").exists)
         return process

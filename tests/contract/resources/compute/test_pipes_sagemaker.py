@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.pipes import utils
 from dagster_pipes import PipesS3MessageWriter
 
 from object_store.store import ObjectStore
@@ -262,10 +263,13 @@ def message(method: str, **params: Any) -> Any:
 
 
 def test_the_stock_reader_loses_a_restarted_attempt_and_a_second_session(
-    aws_environment: TestBed,
+    aws_environment: TestBed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dagster_aws.pipes import PipesS3MessageReader  # takes five seconds
+    from dagster_aws.pipes import PipesS3MessageReader  # takes a second
 
+    # It looks ten times in the ten seconds after a session; here, forty times in two.
+    monkeypatch.setattr(utils, "DEFAULT_SLEEP_INTERVAL", 0.05)
+    monkeypatch.setattr(utils, "WAIT_FOR_LOGS_AFTER_EXECUTION_INTERVAL", 1)
     s3, bucket = aws_environment.client("s3"), aws_environment.bucket()
     reader = PipesS3MessageReader(bucket=bucket, client=s3, interval=0.01)
     restarted, second = Heard(), Heard()

@@ -130,7 +130,7 @@ def sagemaker_shop(folder: Path, publish: Callable[..., tuple[str, str]], bed: T
         execution_role_arn=role("endpoints"),
         parameters={"CanaryPercentage": "0", "TerminationWaitSeconds": "0"},
         deploy_timeout_s=120,
-        poll_s=0.2,
+        poll_s=0.1,
     )
     return Shop(folder, endpoints, publish)
 

@@ -22,6 +22,7 @@ from serving.endpoint.client import InvocationFailed
 from serving.endpoint.launch import HostNotStarted
 from tests.contract.resources.endpoints.endpoint_shops import LocalShop, local_shop, picture
 from tests.patience import SOON_S, WAIT_S, wait_for
+from tests.warm_programs.sitecustomize import COLD
 
 pytestmark = pytest.mark.contract
 
@@ -106,7 +107,12 @@ def test_a_taken_port_a_second_host_and_a_missing_store_are_said(
         pass
 
 
-def test_a_host_of_ones_own_does_not_outlive_a_killed_parent(closed_shop: LocalShop) -> None:
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_host_of_ones_own_does_not_outlive_a_killed_parent(
+    closed_shop: LocalShop, monkeypatch: pytest.MonkeyPatch, warm: bool
+) -> None:
+    if not warm:  # a copy is only told of its client's parent
+        monkeypatch.setenv(COLD, "1")
     shop = closed_shop.endpoints
     script = (
         "import sys, time; from pathlib import Path; from serving.endpoint.launch import own_host\n"
