@@ -188,7 +188,7 @@ def start_server(address):
     except (FileExistsError, FileNotFoundError):  # another has, or the tests have ended
         return
     # What libraries read when they are imported would hold for all copies.
-    own = ("AWS_", "DAGSTER_", "GRADIO_", "IMGCLF_", "MLFLOW_")
+    own = ("AWS_", "DAGSTER_", "GRADIO_", "IMGCLF_", "MLFLOW_", WARM)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     root = Path(__file__).resolve().parents[2]
     with Path(f"{address}.log").open("ab") as log, os.fdopen(started, "w") as note:

@@ -146,6 +146,7 @@ def test_a_copy_ends_with_the_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     )
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as owner:
         monkeypatch.setenv(warm_programs.OWNER, str(owner.pid))
+        monkeypatch.setenv(WARM, ENDPOINTS)  # or the server would wait for itself
         start_server(f"{tmp_path}/{ENDPOINTS}")
         client = subprocess.Popen(
             [sys.executable, "-c", HANDED_OVER, f"{tmp_path}/{ENDPOINTS}", "warm_example"],

@@ -30,7 +30,7 @@ def stages(tmp_path: Path) -> Path:
     """The stages' files as somebody has copied them, for quick deployments."""
     folder = tmp_path / "stages"
     shutil.copytree(str(files("cloudformation") / "stages"), folder)
-    edit(folder, TerminationWaitSeconds="0")
+    edit(folder, CanaryWaitSeconds="0", TerminationWaitSeconds="0")
     return folder
 
 

@@ -128,7 +128,11 @@ def sagemaker_shop(folder: Path, publish: Callable[..., tuple[str, str]], bed: T
         project=bucket,
         image_uri=IMAGE,
         execution_role_arn=role("endpoints"),
-        parameters={"CanaryPercentage": "0", "TerminationWaitSeconds": "0"},
+        parameters={
+            "CanaryPercentage": "0",
+            "CanaryWaitSeconds": "0",
+            "TerminationWaitSeconds": "0",
+        },
         deploy_timeout_s=120,
         poll_s=0.1,
     )
