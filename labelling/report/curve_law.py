@@ -260,23 +260,20 @@ def _posterior(
     """Posterior samples of floor, excess and rate: float64 [samples] each."""
     whitener = np.linalg.inv(np.linalg.cholesky(covariance))
     seen = whitener @ errors
-    means, roots, misfits, volumes = [], [], [], []
-    for rate in _RATES:
-        basis = whitener @ np.stack([np.ones_like(sizes), (sizes / sizes[-1]) ** -rate], axis=1)
-        precision = basis.T @ basis
-        best = np.linalg.solve(precision, basis.T @ seen)
-        means.append(best)
-        roots.append(np.linalg.inv(np.linalg.cholesky(precision)).T)
-        misfits.append(float(np.sum((seen - basis @ best) ** 2)))
-        volumes.append(-0.5 * float(np.linalg.slogdet(precision)[1]))
+    powers = (sizes / sizes[-1]) ** -_RATES[:, None]
+    basis = whitener @ np.stack([np.ones_like(powers), powers], axis=2)  # [rates, sizes, 2]
+    turned = basis.transpose(0, 2, 1)
+    precision = turned @ basis
+    means = np.linalg.solve(precision, (turned @ seen)[..., None])
+    roots = np.linalg.inv(np.linalg.cholesky(precision)).transpose(0, 2, 1)
+    misfits = ((seen - (basis @ means)[..., 0]) ** 2).sum(axis=1)
+    volumes = -0.5 * np.linalg.slogdet(precision)[1]
     # If no power law fits the points as well as their noise allows, widen the posterior (Birge
     # 1932).
-    birge = max(1.0, min(misfits) / max(1, len(sizes) - 3))
-    evidence = -0.5 * np.array(misfits) / birge + np.array(volumes)
+    birge = max(1.0, float(misfits.min()) / max(1, len(sizes) - 3))
+    evidence = -0.5 * misfits / birge + volumes
     weights = np.exp(evidence - evidence.max())
-    picked = rng.choice(len(_RATES), size=20 * _SAMPLES, p=weights / weights.sum())
-    noise = rng.normal(size=(len(picked), 2)) * math.sqrt(birge)
-    samples = _not_negative(picked, np.array(means), np.array(roots), noise)
+    samples = _not_negative(weights, means[..., 0], roots * math.sqrt(birge), rng)
     if len(samples) < 100:
         # No falling curve fits: use a constant, the mean of the points.
         ones = whitener @ np.ones(len(sizes))
@@ -286,24 +283,28 @@ def _posterior(
 
 
 def _not_negative(
-    picked: np.ndarray, means: np.ndarray, roots: np.ndarray, noise: np.ndarray
+    weights: np.ndarray, means: np.ndarray, roots: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """The first samples whose floor and excess are not negative, :data:`_SAMPLES` at most.
+    """Draw samples until :data:`_SAMPLES` have neither a negative floor nor a negative excess.
 
     Args:
-        picked: indices of the samples' rates, int64 [n].
-        means: float64 [rates, 2].
-        roots: roots of the covariances, float64 [rates, 2, 2].
-        noise: float64 [n, 2].
+        weights: of the rates, float64 [rates].
+        means: floor and excess at each rate, float64 [rates, 2].
+        roots: roots of their covariances, float64 [rates, 2, 2].
+        rng: draws the rates first, then the deviations from the means.
 
     Returns:
-        Floor, excess and rate of each sample: float64 [samples, 3].
+        Floor, excess and rate of each sample: float64 [samples, 3], fewer than :data:`_SAMPLES` if
+        most are negative.
     """
-    # Most samples are allowed as a rule: then the first part is enough, and saves half the time.
+    chances = np.cumsum(weights)
+    chances /= chances[-1]
+    picked = rng.random(20 * _SAMPLES)
+    # Most samples are allowed as a rule: then the first part is enough.
     found: list[np.ndarray] = []
-    for start in range(0, len(picked), 2 * _SAMPLES):
-        rates = picked[start : start + 2 * _SAMPLES]
-        deviations = np.einsum("sij,sj->si", roots[rates], noise[start : start + len(rates)])
+    for part in np.split(picked, 10):
+        rates = np.searchsorted(chances, part, side="right")
+        deviations = np.einsum("sij,sj->si", roots[rates], rng.normal(size=(len(rates), 2)))
         drawn = means[rates] + deviations
         found.append(np.column_stack([drawn, _RATES[rates]])[(drawn >= 0).all(axis=1)])
         if sum(map(len, found)) >= _SAMPLES:

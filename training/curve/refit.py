@@ -6,7 +6,10 @@ regularisation strength is chosen once, on all training images, as for the probe
 prior, and a prior does not depend on the number of labels.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +18,6 @@ from training.artefact.artefact import Task
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
 
 AXES = 128
 """Principal axes kept. On the scenes (2,730 images, 1,280 features of MobileNetV2) a fit then takes
@@ -65,13 +67,14 @@ class Refit:
     ) -> None:
         self._truth, self._held_truth, self._task = truth, held_truth, task
         self._has_negatives = not truth.any(1).all()
-        with _one_thread():
+        self._one_thread = _one_thread()
+        with self._one_thread():
             self._x, self._held = _on_axes(features, held)
             self._strength = self._best_strength()
 
     def marks(self, chosen: np.ndarray) -> Marks:
         """Score the probe fitted on the images at positions ``chosen``, int64 [k]."""
-        with _one_thread():
+        with self._one_thread():
             logits = self._logits(chosen, self._strength)
             decided = _decided(logits, self._task, none=self._has_negatives)
         return marks_of(decided, self._held_truth, self._task)
@@ -117,13 +120,15 @@ class Refit:
         return logits
 
 
-def _one_thread() -> "threadpool_limits":
-    """Limit linear algebra to one thread."""
+def _one_thread() -> Callable[[], AbstractContextManager[object]]:
+    """Return what limits linear algebra to one thread."""
     # The matrices are too small for several: beside other work on two cores, a fit took 5.9 s with
     # two threads and 0.06 s with one.
-    from threadpoolctl import threadpool_limits
+    from sklearn import linear_model  # noqa: F401 (the controller knows only what is loaded)
+    from threadpoolctl import ThreadpoolController
 
-    return threadpool_limits(1)
+    # Made once: it reads the list of the process's libraries, which takes as long as a small fit.
+    return partial(ThreadpoolController().limit, limits=1)
 
 
 def _regression(strength: float) -> "LogisticRegression":

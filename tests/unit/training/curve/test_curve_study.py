@@ -9,7 +9,7 @@ from PIL import Image
 from labelling.report.curve_report import CurveReport
 from training.artefact.artefact import ArtefactManifest, Task
 from training.curve.picture import draw_curves
-from training.curve.points import FRACTIONS, Subsets
+from training.curve.points import FEW_DRAWS, FRACTIONS, Subsets
 from training.curve.refit import Marks, Refit, marks_of
 from training.curve.study import LEAST_RANDOM, MOST_IMAGES, Split, curve_report
 from training.data.manifest import DatasetCard
@@ -78,6 +78,43 @@ def studied(
     )
 
 
+def error(labels: float) -> float:
+    """A power law: 0.15 with 10,000 labels, 0.10 with 40,000."""
+    return float(0.05 + 0.1 * (labels / 10_000) ** -0.5)
+
+
+class LawAbiding:
+    """In the place of ``Refit``: scores follow a law of how many images there are, F1 of how many
+    of the class; NaN if no held-out image is of it."""
+
+    def __init__(
+        self,
+        features: np.ndarray,
+        truth: np.ndarray,
+        held: np.ndarray,
+        held_truth: np.ndarray,
+        task: Task,
+    ) -> None:
+        self._truth, self._known = truth, held_truth.any(0)
+
+    def marks(self, chosen: np.ndarray) -> Marks:
+        wiggle = 1e-5 * np.sin(float(chosen.sum()))  # draws that are all the same are no draws
+        f1 = [1 - error(4 * n) + wiggle if n else 0.0 for n in self._truth[chosen].sum(0)]
+        return Marks(1 - error(len(chosen)) + wiggle, np.where(self._known, f1, np.nan))
+
+
+@pytest.fixture
+def law_abiding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what a report says around its scores: nothing is fitted."""
+    monkeypatch.setattr("training.curve.study.Refit", LawAbiding)
+
+
+@pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each subset is drawn as often as from many images."""
+    monkeypatch.setattr("training.curve.points.DRAWS", FEW_DRAWS)
+
+
 @pytest.fixture(scope="module")
 def report() -> CurveReport:
     train = clouds([120, 120, 60], spread=0.6)
@@ -122,14 +159,14 @@ def test_it_can_be_drawn(report: CurveReport, tmp_path: Path) -> None:
     assert Image.open(tmp_path / "curve.png").width > 600
 
 
-def test_several_labels_an_image() -> None:
+def test_several_labels_an_image(few_draws: None) -> None:
     found = studied(several(200, seed=0), several(300, seed=1), task="multi_label")
     assert found.score_name == "macro-F1"
     assert 0.5 < found.score < 1
     assert any("one half" in note for note in found.notes)
 
 
-def test_images_of_the_queue_are_compared_with_random_order() -> None:
+def test_images_of_the_queue_that_allow_no_comparison_are_counted(law_abiding: None) -> None:
     train = clouds([200, 200], spread=0.6)
     held = clouds([300, 300], spread=0.6, seed=1)
     nothing = studied(train, held).saved
@@ -137,32 +174,18 @@ def test_images_of_the_queue_are_compared_with_random_order() -> None:
     assert "nothing yet" in nothing.why_not
     few = studied(train, held, chosen=frozenset(train.sha256[LEAST_RANDOM - 1 :])).saved
     assert f"only {LEAST_RANDOM - 1}" in few.why_not
+
+
+def test_images_of_the_queue_are_compared_with_random_order(few_draws: None) -> None:
+    train = clouds([200, 200], spread=0.6)
+    held = clouds([300, 300], spread=0.6, seed=1)
     half = studied(train, held, chosen=frozenset(train.sha256[::2])).saved
     assert (half.chosen, half.random) == (200, 200)
     assert half.points is not None
     assert half.points.sizes[-1] == 200
 
 
-def error(labels: float) -> float:
-    """A power law: 0.15 with 10,000 labels, 0.10 with 40,000."""
-    return float(0.05 + 0.1 * (labels / 10_000) ** -0.5)
-
-
-class LawAbiding:
-    """In the place of ``Refit``: scores follow a law of how many images there are, F1 of how many
-    of the class."""
-
-    def __init__(self, features: np.ndarray, truth: np.ndarray, *rest: object) -> None:
-        self._truth = truth
-
-    def marks(self, chosen: np.ndarray) -> Marks:
-        wiggle = 1e-5 * np.sin(float(chosen.sum()))  # draws that are all the same are no draws
-        f1 = [1 - error(4 * n) + wiggle for n in self._truth[chosen].sum(0)]
-        return Marks(1 - error(len(chosen)) + wiggle, np.array(f1))
-
-
-def test_of_a_sample_everything_is_said_of_all_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.curve.study.Refit", LawAbiding)
+def test_of_a_sample_everything_is_said_of_all_images(law_abiding: None) -> None:
     train = clouds([10_000] * 4, spread=0.6)
     chosen = frozenset(train.sha256[::2].tolist())
     found = studied(train, clouds([9] * 4, spread=0.6), chosen=chosen)
@@ -179,7 +202,7 @@ def test_of_a_sample_everything_is_said_of_all_images(monkeypatch: pytest.Monkey
     assert any("10,000 of 40,000" in note for note in found.notes)
 
 
-def test_of_far_too_many_images_nothing_is_foretold() -> None:
+def test_of_far_too_many_images_nothing_is_foretold(law_abiding: None) -> None:
     found = studied(clouds([300, 300], spread=0.6), clouds([50, 50], spread=0.6, seed=1), most=50)
     assert (found.labels, found.measured) == (600, 50)
     assert found.gain is None
@@ -187,12 +210,16 @@ def test_of_far_too_many_images_nothing_is_foretold() -> None:
     assert found.forecast[-1].labels == 100
 
 
-def test_rare_classes_are_named_with_what_they_lack() -> None:
+def test_a_class_that_no_held_out_image_has_is_named(few_draws: None) -> None:
     train = clouds([100, 100, 5], spread=0.5)
     held = clouds([100, 100, 0], spread=0.5, seed=1)
     rare = next(one for one in studied(train, held).classes if one.label == "c")
     assert rare.gain is None
     assert "validation or test" in rare.why_not
+
+
+def test_a_class_of_too_few_images_is_named_with_what_it_lacks(law_abiding: None) -> None:
+    train = clouds([100, 100, 5], spread=0.5)
     held = clouds([100, 100, 20], spread=0.5, seed=1)
     rare = next(one for one in studied(train, held).classes if one.label == "c")
     assert rare.why_not == "5 images; it takes 20"
@@ -205,12 +232,12 @@ def test_a_handful_of_images_gives_a_report_that_says_so() -> None:
     assert found.backtest is None
 
 
-def test_features_that_were_trained_on_these_images_are_told_of() -> None:
+def test_features_that_were_trained_on_these_images_are_told_of(law_abiding: None) -> None:
     train, held = clouds([60, 60], spread=0.6), clouds([50, 50], spread=0.6, seed=1)
     assert any("finetune" in note for note in studied(train, held, recipe="finetune").notes)
 
 
-def test_of_many_classes_the_worst_are_shown_and_the_rest_named() -> None:
+def test_of_many_classes_the_worst_are_shown_and_the_rest_named(law_abiding: None) -> None:
     train = clouds([8] * 15, spread=0.4)
     found = studied(train, clouds([8] * 15, spread=0.4, seed=1))
     assert len(found.classes) == 12
