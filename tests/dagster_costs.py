@@ -45,6 +45,21 @@ def spare(patched: pytest.MonkeyPatch) -> None:
         patched.setattr(storage, name, _over_one_connection(getattr(storage, name)))
 
 
+def copied(instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    """Another instance in memory that knows what ``instance``, one in memory, knows now."""
+    other = dg.DagsterInstance.ephemeral()
+    for before, after in (
+        (instance.run_storage, other.run_storage),
+        (instance.event_log_storage, other.event_log_storage),
+    ):
+        assert isinstance(before, runs.InMemoryRunStorage | event_logs.InMemoryEventLogStorage)
+        assert isinstance(after, type(before))
+        _driver(before._held_conn).backup(_driver(after._held_conn))
+        if isinstance(before, event_logs.InMemoryEventLogStorage):
+            after._storage_id = before._storage_id
+    return other
+
+
 def _subset_once(subset: Callable[..., dg.JobDefinition]) -> Callable[..., dg.JobDefinition]:
     """``JobDefinition.get_subset``, once for each selection; a part is its own part."""
 

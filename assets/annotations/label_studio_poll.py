@@ -283,7 +283,9 @@ def poll(
     project = label_studio.project.read()
     if another := cursor.begin(project):
         warn(another)
-    current = Poll(label_studio, store, cursor, policy, warn, project.model_version)
+    # The cursor is about this project, even if another gets its title meanwhile.
+    same_project = label_studio.to_project(project.id)
+    current = Poll(same_project, store, cursor, policy, warn, project.model_version)
     if not 0 <= time.time() - cursor.reconciled_at < policy.reconcile_every_s:
         current.reconcile()
     current.read_changes()

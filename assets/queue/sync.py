@@ -86,8 +86,14 @@ class QueueSync:
             LabelStudioError: the server or the project cannot be used; the chosen batch is in the
                 ledger, and the next run imports it.
         """
-        done = Synced()
+        # Looked up by its title once: not at each of ten steps, nor in two projects if another gets
+        # the title meanwhile.
         project = self.label_studio.project.read()
+        same_project = self.label_studio.to_project(project.id)
+        return replace(self, label_studio=same_project)._run(situation, project)
+
+    def _run(self, situation: Situation, project: Project) -> Synced:
+        done = Synced()
         for batch in unfinished(self.store, self.say):
             self.say(f"batch {batch.batch} of {batch.created_at:%Y-%m-%d %H:%M} was cut short")
             self._import(batch, project, done)

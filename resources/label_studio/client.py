@@ -25,6 +25,7 @@ class LabelStudioClient(dg.ConfigurableResource):
 
     All parts use one HTTP session. Each access to a part looks the project up again by its title, at
     the first request that needs its id: use a part for one operation, and do not keep it.
+    ``to_project`` is for several operations in a row on one project.
 
     Every method of a part may raise LabelStudioDown (no answer, or a server error), TokenRefused and
     LabelStudioRefused; those that need the project, ProjectMissing.
@@ -65,6 +66,10 @@ class LabelStudioClient(dg.ConfigurableResource):
     def project_url(self, project_id: int) -> str:
         """Return the URL of a project's page with the list of its tasks."""
         return self._connection().project_url(project_id)
+
+    def to_project(self, project_id: int) -> "LabelStudioClient":
+        """Return a client of the project ``project_id``, which it does not look up by its title."""
+        return self.model_copy(update={"project_id": project_id})
 
     @property
     def server(self) -> ServerApi:

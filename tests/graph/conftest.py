@@ -43,6 +43,7 @@ from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.mlflow import MlflowRegistry
 from resources.registry.registry import ModelPackage, ModelRegistry
 from serving.deployments import DeploymentRecord, record_key
+from tests.dagster_costs import copied
 from tests.testbed.account import aws_section
 from tests.testbed.bed import TestBed
 
@@ -174,6 +175,12 @@ class World:
     def with_settings(self, **overrides: Any) -> "World":
         """The same home and instance under other settings."""
         return World(self.home, {**self.overrides, **overrides}, self.instance, self.clock)
+
+    def copy(self, home: Path, **overrides: Any) -> "World":
+        """A copy at ``home``, which goes its own way, with further settings."""
+        shutil.copytree(self.home, home)
+        known = copied(self.instance)
+        return World(home, {**self.overrides, **overrides}, known, self.clock)
 
     # --- running ---------------------------------------------------------------------------
 

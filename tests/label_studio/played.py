@@ -47,6 +47,10 @@ class PlayedLabelStudio:
             "data": {"sample_id": f"{number:064x}"}, "annotations": [annotation] if labels else [],
         }  # fmt: skip
 
+    def to_project(self, project_id: int) -> Self:
+        assert project_id == self.project_id
+        return self
+
     @property
     def project(self) -> Self:
         return self

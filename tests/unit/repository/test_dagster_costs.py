@@ -66,6 +66,19 @@ def test_one_instance_knows_nothing_of_another(instances: list[dg.DagsterInstanc
     assert second.get_latest_materialization_event(dg.AssetKey("fruit")) is None
 
 
+def test_a_copy_knows_the_same_and_goes_its_own_way(instances: list[dg.DagsterInstance]) -> None:
+    first, _ = instances
+    first.add_dynamic_partitions("fruits", ["apple"])
+    first.report_runless_asset_event(dg.AssetMaterialization("fruit"))
+    other = dagster_costs.copied(first)
+    other.add_dynamic_partitions("fruits", ["pear"])
+    other.report_runless_asset_event(dg.AssetMaterialization("jam"))
+    assert other.get_dynamic_partitions("fruits") == ["apple", "pear"]
+    assert first.get_dynamic_partitions("fruits") == ["apple"]
+    assert other.get_latest_materialization_event(dg.AssetKey("fruit")) is not None
+    assert first.get_latest_materialization_event(dg.AssetKey("jam")) is None
+
+
 def test_other_threads_ask_and_write_too(instances: list[dg.DagsterInstance]) -> None:
     _, instance = instances
     thread = threading.Thread(target=instance.add_dynamic_partitions, args=("fruits", ["apple"]))

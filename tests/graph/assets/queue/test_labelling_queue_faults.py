@@ -29,28 +29,33 @@ def access_to(server: LabelStudioServer, title: str) -> dict[str, Any]:
     return {"url": server.url, "token": server.token, "project_title": title[:50]}
 
 
-@pytest.fixture
-def room(
-    label_studio: LabelStudioServer,
-    tmp_path: Path,
-    empty_world: Callable[..., Any],
+@pytest.fixture(scope="module")
+def filled(
+    tmp_path_factory: pytest.TempPathFactory,
+    open_world: Callable[..., Any],
     photo: Callable[..., bytes],
 ) -> Room:
-    access = access_to(label_studio, f"queue {tmp_path.name}")
-    world = empty_world(tmp_path / "home", label_studio=access, labels={"names": LABELS})
-    opened = Room(world, label_studio)
-    opened.project = opened.studio.project.ensure(world.line.labels, LABELS).id
+    """12 labelled and 30 other pictures, of which tests take copies."""
+    world = open_world(tmp_path_factory.mktemp("filled") / "home", labels={"names": LABELS})
+    opened = Room(world)
     opened.fill(photo, labelled=4, free=30)
+    return opened
+
+
+@pytest.fixture
+def room(label_studio: LabelStudioServer, tmp_path: Path, filled: Room) -> Room:
+    access = access_to(label_studio, f"queue {tmp_path.name}")
+    world = filled.world.copy(tmp_path / "home", label_studio=access)
+    opened = Room(world, label_studio, photos=dict(filled.photos))
+    opened.project = opened.studio.project.ensure(world.line.labels, LABELS).id
     opened.embed("train-a")
     return opened
 
 
 @pytest.fixture
-def alone(tmp_path: Path, empty_world: Callable[..., Any], photo: Callable[..., bytes]) -> Room:
+def alone(tmp_path: Path, filled: Room) -> Room:
     """The same without a Label Studio."""
-    opened = Room(empty_world(tmp_path / "home", labels={"names": LABELS}))
-    opened.fill(photo, labelled=4, free=30)
-    return opened
+    return Room(filled.world.copy(tmp_path / "home"), photos=dict(filled.photos))
 
 
 @pytest.mark.parametrize("imported", [0, 7, 20])

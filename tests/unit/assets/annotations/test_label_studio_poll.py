@@ -13,7 +13,7 @@ from assets.annotations.label_studio_poll import Poll, PollCursor
 from assets.policies import LabellingPolicy
 from labelling.label_studio.ledger import Deletions, Interval
 from resources.label_studio.types import LabelStudioDown
-from tests.label_studio.played import START
+from tests.label_studio.played import START, PlayedLabelStudio
 from tests.unit.assets.annotations.label_studio_polled import OVERLAP_S, Line, line
 
 pytestmark = pytest.mark.unit
@@ -35,6 +35,25 @@ def test_an_idle_project_gives_nothing_to_read_again(line: Line) -> None:
         line.look(seconds=OVERLAP_S + 1)
     assert line.server.given == 58
     assert line.snapshots == 29
+
+
+class Overtaken:
+    """A project that is ``first`` by its title when it is looked up, and ``second`` from then on."""
+
+    def __init__(self, first: PlayedLabelStudio, second: PlayedLabelStudio) -> None:
+        self.project, self.tasks, self.withdrawals = first, second, second
+
+    def to_project(self, project_id: int) -> PlayedLabelStudio:
+        return self.project if project_id == self.project.project_id else self.tasks
+
+
+def test_a_project_that_gets_the_title_meanwhile_is_not_read_in_place_of_ours(line: Line) -> None:
+    other = PlayedLabelStudio(project_id=2)
+    line.server.add(1, "cat", at=1)
+    other.add(2, "dog", at=2)
+    line.server = Overtaken(line.server, other)
+    assert line.look(every_s=0).project == 1
+    assert line.labels == {1: ["cat"]}
 
 
 def test_what_was_saved_late_is_found_on_the_second_look(line: Line) -> None:
