@@ -6,6 +6,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,17 +150,23 @@ class ImgclfHere(Imgclf):
         """Run ``imgclf <args>``; an error that nobody caught is told as Python would."""
         if self.prefix or sabotage:
             return super().__call__(*args, sabotage=sabotage, **variables)
+        with self.in_its_environment(**variables):
+            done = CliRunner().invoke(app, [*map(str, args)], prog_name="imgclf")
+        uncaught = done.exception if not isinstance(done.exception, SystemExit) else None
+        reported = "".join(traceback.format_exception(uncaught)) if uncaught else ""
+        return Answer(done.exit_code, done.stdout, done.stderr + reported)
+
+    @contextmanager
+    def in_its_environment(self, **variables: str) -> Iterator[None]:
+        """Give this process the command's variables, until the block is left."""
         kept, given = dict(os.environ), self.environment(**variables)
         os.environ.clear()
         os.environ.update(given)
         try:
-            done = CliRunner().invoke(app, [*map(str, args)], prog_name="imgclf")
+            yield
         finally:
             os.environ.clear()
             os.environ.update(kept)
-        uncaught = done.exception if not isinstance(done.exception, SystemExit) else None
-        reported = "".join(traceback.format_exception(uncaught)) if uncaught else ""
-        return Answer(done.exit_code, done.stdout, done.stderr + reported)
 
 
 @pytest.fixture(scope="module")

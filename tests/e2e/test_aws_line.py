@@ -10,8 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
+from imgclf_dagster.definitions import build_definitions
+from imgclf_dagster.sensors.arrival import raw_images_arrival_sensor
+from imgclf_dagster.settings.root import load_settings
 from tests.patience import wait_for
 from tests.testbed.account import told_by_a_queue
 from tests.testbed.bed import TestBed
@@ -37,19 +41,6 @@ THROTTLED = (
     "DeleteMessageBatch",
 )
 """One call of each is turned away once: of each service that the line itself calls."""
-
-TICK = """
-import dagster as dg
-from imgclf_dagster.definitions import build_definitions
-from imgclf_dagster.sensors.arrival import raw_images_arrival_sensor
-from imgclf_dagster.settings.root import load_settings
-given = build_definitions(load_settings()).resources
-given = {name: given[name] for name in ("store", "line", "arrivals")}
-with dg.DagsterInstance.ephemeral() as instance:
-    with dg.build_sensor_context(instance=instance, resources=given) as context:
-        raw_images_arrival_sensor(context)
-"""
-"""One tick of the sensor that empties the queue, as the daemon has it: `imgclf run` has none."""
 
 
 @pytest.fixture
@@ -124,15 +115,19 @@ def test_images_reach_production_through_every_fault(
 
 
 def empties_the_queue(imgclf: Any, bed: TestBed) -> bool:
-    """Tick once; whether messages were received and deleted by then: some may still be on their way."""
-    ticked = subprocess.run(
-        [sys.executable, "-c", TICK],
-        env=imgclf.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ticked.returncode == 0, ticked.stderr
+    """Tick once the sensor that does, as the daemon has it: `imgclf run` has none.
+
+    Returns:
+        Whether messages were received and deleted by then: some may still be on their way.
+    """
+    with imgclf.in_its_environment():
+        given = build_definitions(load_settings()).resources or {}
+        given = {name: given[name] for name in ("store", "line", "arrivals")}
+        with (
+            dg.DagsterInstance.ephemeral() as instance,
+            dg.build_sensor_context(instance=instance, resources=given) as context,
+        ):
+            raw_images_arrival_sensor(context)
     return any(
         fault["operation"] == "DeleteMessageBatch" and fault["taken"] for fault in bed.faults()
     )
