@@ -1,11 +1,13 @@
 """The predictor in a real browser, before a fake runtime and before the real endpoint host."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+import psutil
 import pytest
 
 from serving.deployments import DeploymentRecord, record_key
@@ -91,6 +93,25 @@ def test_a_page_of_another_site_gives_it_nothing_and_reads_nothing(
     assert answer is not None
     assert answer.status == 421
     rebound.close()
+
+
+def test_it_rests_while_nobody_asks(predictor_url: str) -> None:
+    """It wakes some forty times a second; with Gradio's own values some thousand times."""
+    port = int(predictor_url.rsplit(":", 1)[1])
+    (predictor,) = {
+        psutil.Process(one.pid)
+        for one in psutil.net_connections("tcp")
+        if one.status == psutil.CONN_LISTEN and one.laddr.port == port
+    }
+
+    def wakes_s() -> float:
+        """Wakes per second; a busy machine makes them fewer."""
+        before, begun = predictor.num_ctx_switches().voluntary, time.monotonic()
+        time.sleep(1)
+        passed = time.monotonic() - begun
+        return (predictor.num_ctx_switches().voluntary - before) / passed
+
+    wait_for(lambda: wakes_s() < 150)
 
 
 def test_staging_and_production_side_by_side(page: "Page", fake: FakeRuntime) -> None:
