@@ -69,7 +69,8 @@ def wait_for(
         condition: called again and again, until what it returns counts as true.
         report: what to say when it never did; a function is asked then.
         every_s: the pause between two looks. If None, 0.05 s, or for a look that takes long, up to
-            1 s: asking a server must not slow down what is waited for.
+            0.5 s: asking a server must not slow down what is waited for. Give it where a state
+            that passes is waited for.
 
     Returns:
         What the condition returned.
@@ -90,4 +91,4 @@ def wait_for(
 
 def pause_s(look_s: float) -> float:
     """Return the pause after a look that took ``look_s`` seconds: looks take a tenth of the time."""
-    return min(max(9 * look_s, 0.05), 1.0)
+    return min(max(9 * look_s, 0.05), 0.5)

@@ -155,7 +155,7 @@ def kill_while_training(imgclf: Any, bed: TestBed) -> None:
         )
 
     try:
-        wait_for(computes)
+        wait_for(computes, every_s=0.05)
     finally:
         orchestrator.send_signal(signal.SIGKILL)
         orchestrator.wait()

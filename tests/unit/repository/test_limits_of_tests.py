@@ -121,7 +121,7 @@ def test_looks_that_cost_much_are_further_apart(monkeypatch: pytest.MonkeyPatch)
 
     assert pauses(0.001) == [0.05, 0.05]
     assert pauses(0.03) == pytest.approx([0.27, 0.27])
-    assert pauses(30) == [1.0, 1.0]
+    assert pauses(30) == [0.5, 0.5]
     assert pauses(30, every_s=0.002) == [0.002, 0.002]
 
 

@@ -152,7 +152,7 @@ def test_a_token_is_good_for_one_operation(stacks, name):
 def test_the_same_deployment_attaches_to_the_one_that_runs(stacks, name):
     body = template(One={"Value": "1", "Seconds": 2})
     first = _in_background(stacks, name, body)
-    wait_for(lambda: stacks.status(name) == "CREATE_IN_PROGRESS")
+    wait_for(lambda: stacks.status(name) == "CREATE_IN_PROGRESS", every_s=0.05)
     lines = []
     result = deploy(stacks, name, body, on_event=lines.append)
     first.join()
@@ -164,7 +164,7 @@ def test_the_same_deployment_attaches_to_the_one_that_runs(stacks, name):
 def test_attaching_to_one_that_fails_fails_without_repeating_it(stacks, name):
     body = template(One={"Fail": "no capacity", "Seconds": 2})
     first = _in_background(stacks, name, body)
-    wait_for(lambda: stacks.status(name) == "CREATE_IN_PROGRESS")
+    wait_for(lambda: stacks.status(name) == "CREATE_IN_PROGRESS", every_s=0.05)
     with pytest.raises(StackFailed, match="no capacity"):
         deploy(stacks, name, body)
     first.join()
@@ -174,7 +174,7 @@ def test_attaching_to_one_that_fails_fails_without_repeating_it(stacks, name):
 def test_another_deployment_waits_its_turn(stacks, name):
     deploy(stacks, name, template(One={"Value": "1"}))
     first = _in_background(stacks, name, template(One={"Value": "2", "Seconds": 2}))
-    wait_for(lambda: stacks.status(name) == "UPDATE_IN_PROGRESS")
+    wait_for(lambda: stacks.status(name) == "UPDATE_IN_PROGRESS", every_s=0.05)
     lines = []
     result = deploy(stacks, name, template(One={"Value": "3"}), on_event=lines.append)
     first.join()
