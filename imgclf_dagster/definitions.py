@@ -19,6 +19,7 @@ from imgclf_dagster.checks import dataset as dataset_checks
 from imgclf_dagster.checks import model as model_checks
 from imgclf_dagster.checks import splits as split_checks
 from imgclf_dagster.checks import staging as staging_checks
+from imgclf_dagster.home.engines import keep_engines
 from imgclf_dagster.home.migrations import read_migrations_once
 from imgclf_dagster.label_studio.access import hint_file
 from imgclf_dagster.label_studio.client import build_label_studio
@@ -37,6 +38,7 @@ from resources.store import StoreResource
 
 _SAGEMAKER_GROUPS = {"training", "evaluation", "release"}
 
+keep_engines()
 read_migrations_once()
 
 

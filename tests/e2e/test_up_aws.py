@@ -104,7 +104,8 @@ def an_approval_outlives_daemon_and_run(up: Up, imgclf: Any, bed: TestBed, versi
 
     wait_for(executed, lambda: last_words(imgclf), every_s=0.05)
     # Not by their parent: a run in a copy of a warm process is none of imgclf up's descendants.
-    doomed = [one for one in imgclf.processes() if is_one(one, "dagster._daemon", "spawn_main")]
+    names = ("imgclf_dagster.daemon", "spawn_main")
+    doomed = [one for one in imgclf.processes() if is_one(one, *names)]
     assert len(doomed) == 2
     for child in doomed:
         child.kill()

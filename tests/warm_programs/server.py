@@ -95,6 +95,7 @@ PRELOADED = {
         "guard.arguments",
         "guard.middleware",
         "imgclf_dagster.cli.main",
+        "imgclf_dagster.daemon",
         "imgclf_dagster.definitions",
         "mlflow.genai",
         "mlflow.store.model_registry.sqlalchemy_store",

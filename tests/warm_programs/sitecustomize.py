@@ -26,6 +26,7 @@ MODULES = {
     "dagster._daemon",
     "imgclf_dagster.cli.entry",
     "imgclf_dagster.cli.main",
+    "imgclf_dagster.daemon",
     "imgclf_dagster.mlflow_server",
     "imgclf_dagster.webserver",
     "serving.label_studio_backend",

@@ -149,7 +149,7 @@ def _webserver(settings: Settings, workspace: Path, *, after: ProcessSpec) -> Pr
 def _daemon(settings: Settings, workspace: Path, *, after: ProcessSpec) -> ProcessSpec:
     return ProcessSpec(
         name="Dagster daemon",
-        argv=_python("dagster._daemon", "run", "--workspace", str(workspace)),
+        argv=_python("imgclf_dagster.daemon", "run", "--workspace", str(workspace)),
         log_file=settings.logs_dir / "dagster-daemon.log",
         healthy=_daemon_healthy(f"http://{HOST}:{settings.ports.dagster}/graphql"),
         after=(after.name,),
