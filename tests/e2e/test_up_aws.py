@@ -31,7 +31,7 @@ def on_aws(imgclf: Any, aws_variables: dict[str, str], fast: dict[str, str], bed
         **aws_variables,
         "IMGCLF_PROJECT": bucket,
         "IMGCLF_AWS__ARRIVALS_QUEUE_URL": told_by_a_queue(bed, bucket, prefix),
-        "IMGCLF_SENSORS__INTERVAL_S": "1",
+        "IMGCLF_SENSORS__INTERVAL_S": "3",
         "IMGCLF_GATES__MAX_STAGING_LATENCY_MS": "10000",
     }
     return imgclf
@@ -117,7 +117,7 @@ def an_approval_outlives_daemon_and_run(up: Up, imgclf: Any, bed: TestBed, versi
     ]
     assert len(created) == 1
     assert "Dagster daemon" in up.output.partition("All up")[2], "the supervisor started it again"
-    wait_for(lambda: verdict_on_production(up), lambda: last_words(imgclf))
+    wait_for(lambda: verdict_on_production(up), lambda: last_words(imgclf), every_s=0.5)
 
 
 def is_one(process: psutil.Process, *words: str) -> bool:
