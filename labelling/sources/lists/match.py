@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from labelling.labels.foreign_text import label_flaw
+from labelling.labels.foreign_text import label_flaw, visible
 from labelling.labels.form import normal_label
 from labelling.sources.containers.containers import Rejection
 from labelling.sources.lists.files.finder import FileFinder, folder_of
 from labelling.sources.lists.files.index import FileIndex
-from labelling.sources.lists.list_format import ListReading, Statement
-from labelling.sources.lists.usability import refuse_if_mostly_unusable
+from labelling.sources.lists.list_format import ListReading, ListRefusedError, Statement
 from labelling.sources.reading import Split
 
 NO_SUCH_FILE = (
@@ -27,6 +26,7 @@ LABELLED_TWICE = "labelled twice, and differently; write one line, with several 
 TWO_SPLITS = "given to two splits; neither is used"
 REFUSED_ITSELF = "the file that it names is refused, for the reason given there"
 _NEARLY_ALL = 0.9
+_EXAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def match(lists: Sequence[tuple[str, ListReading]], files: FileIndex, images: in
             # Images in unsupported formats do not count against a list.
             aside = len(matcher.aside) - aside
             total = len(reading.statements) + len(reading.rejections) - aside
-            refuse_if_mostly_unusable(name, total, matcher.rejections[refused:])
+            _refuse_if_mostly_unusable(name, total, matcher.rejections[refused:])
     rejections = [*matcher.rejections, *matcher.aside]
     return Matching(
         matcher.labels, matcher.splits, matcher.places, rejections, matcher.contradicting
@@ -180,3 +180,32 @@ _flaw = lru_cache(maxsize=1 << 16)(label_flaw)
 @lru_cache(maxsize=1 << 16)
 def _normal(labels: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(map(normal_label, labels))
+
+
+def _refuse_if_mostly_unusable(name: str, total: int, rejections: Sequence[Rejection]) -> None:
+    """Refuse a list of which more than half cannot be used.
+
+    Args:
+        name: of the list.
+        total: number of its lines or records.
+        rejections: those that cannot be used, with place and reason.
+
+    Raises:
+        ListRefusedError: more than half cannot be used; the message has each reason once.
+    """
+    if 2 * len(rejections) <= total:
+        return
+    by_reason: dict[str, list[str]] = {}
+    for rejection in rejections:
+        by_reason.setdefault(rejection.reason, []).append(rejection.name)
+    reasons = [
+        f"{len(places):,} × {reason} ({', '.join(places[:_EXAMPLES])})"
+        for reason, places in sorted(by_reason.items(), key=lambda item: -len(item[1]))
+    ]
+    raise ListRefusedError(
+        visible(
+            f"{name}: {min(len(rejections), total):,} of {total:,} lines cannot be used, so the "
+            f"list was not read: {'; '.join(reasons)}. Correct the list, give its columns with "
+            "--columns IMAGE,LABEL, or give --labels-from none"
+        )
+    )
