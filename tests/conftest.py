@@ -13,8 +13,7 @@ import psutil
 import pytest
 from hypothesis import settings
 
-from imgclf_dagster.home.migrations import read_migrations_once
-from tests import dagster_costs, warm_programs
+from tests import warm_programs
 from tests.label_studio.fixtures import _label_studio, label_studio, label_studio_installation
 from tests.patience import TEST_S
 from tests.testbed.fixtures import (
@@ -44,9 +43,6 @@ sys.dont_write_bytecode = False
 
 # Tests run in parallel already: PyTorch's second thread would mostly wait, and computes while it does.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-# Hundreds of tests make an instance of Dagster and a registry of MLflow of their own.
-read_migrations_once()
 
 # An example of Hypothesis's takes as long as it takes: its 200 ms depend on the machine.
 # In CI the examples are the same each time, so that a run is judged by its change; at a desk they
@@ -189,13 +185,24 @@ def pytest_terminal_summary(
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
     """Let no test wait for the disk, and make Dagster cheaper."""
+    if session.config.pluginmanager.hasplugin("dsession"):  # xdist's controller: it tests nothing
+        return (yield)
     with pytest.MonkeyPatch.context() as patched:
         # Tests write thousands of small objects, at some 10 ms of the disk's each;
         # tests/unit/object_store/contents/test_damage.py looks at which of them are waited for.
         patched.setattr("object_store.durable._sync", lambda descriptor: None)
-        # Hundreds make instances of Dagster and runs of their own.
-        dagster_costs.spare(patched)
+        if "dagster" in sys.modules:  # a second of imports: not for tests that do without
+            _spare_dagster(patched)
         return (yield)
+
+
+def _spare_dagster(patched: pytest.MonkeyPatch) -> None:
+    """Do once what Dagster and MLflow do again in hundreds of tests."""
+    from imgclf_dagster.home.migrations import read_migrations_once
+    from tests import dagster_costs
+
+    read_migrations_once()
+    dagster_costs.spare(patched)
 
 
 # A command that prepares a home sets these for the process; another home's test must not see them.
