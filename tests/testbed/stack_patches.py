@@ -1,5 +1,7 @@
 """Where ministack's CloudFormation is not true enough for our tests, and what takes its place."""
 
+from copy import deepcopy
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,7 +23,9 @@ def patch_cloudformation(standin_url: str) -> None:
     for kind, ours in TYPES.items():
         handler = {"create": ours.create, "delete": ours.delete, "update": ours.update}
         provisioners._RESOURCE_HANDLERS[kind] = handler
+    parse = _parsed_once(handlers._parse_template)
     for module in (changesets, handlers):
+        module._parse_template = parse
         module._deploy_stack_async = stack_operations.deploy
         module._diff_resources = stack_changes.differences
         module._resolve_template = _template_source(module._resolve_template, standin_url)
@@ -33,6 +37,12 @@ def patch_cloudformation(standin_url: str) -> None:
     actions["ExecuteChangeSet"] = _guarded(once_a_token(actions["ExecuteChangeSet"]))
     actions["DeleteChangeSet"] = _wrapped(actions["DeleteChangeSet"], "DeleteChangeSet")
     actions["DescribeChangeSet"] = _with_details(actions["DescribeChangeSet"])
+
+
+def _parsed_once(original: Any) -> Any:
+    """Templates come again and again, and are parsed in Python: 55 ms of CPU for an endpoint's."""
+    parsed = lru_cache(maxsize=32)(original)
+    return lambda text: deepcopy(parsed(text))
 
 
 def _template_source(original: Any, standin_url: str) -> Any:

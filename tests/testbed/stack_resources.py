@@ -230,6 +230,7 @@ def _put_alarm(logical_id: str, props: Props, stack: str) -> Made:
     return name, {"Arn": arn}
 
 
+@cache
 def _metrics_shape() -> Any:
     import botocore.session
 
