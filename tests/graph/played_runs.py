@@ -11,6 +11,8 @@ from typing import Any
 import dagster as dg
 from dagster._core.events import StepMaterializationData
 
+from tests.dagster_costs import copied
+
 INPUTS = {
     "dataset": ("raw_images", "annotations"),
     "trained_model": ("dataset",),
@@ -64,6 +66,14 @@ class Theatre:
         self.failing: set[str] = set()
         """Checks that fail."""
         self.instance.add_dynamic_partitions("model_version", ["train-a"])
+
+    def copy(self) -> "Theatre":
+        """Another one in the same state, in which no run is in progress."""
+        assert not self.running
+        other = Theatre.__new__(Theatre)
+        vars(other).update(vars(self), instance=copied(self.instance))
+        other.holds, other.running, other.failing = dict(self.holds), [], set(self.failing)
+        return other
 
     # --- the daemon ------------------------------------------------------------------------
 

@@ -30,15 +30,21 @@ def definitions(
     return found
 
 
-@pytest.fixture
-def theatre(definitions: dg.Definitions) -> Theatre:
-    """Everything was made from its inputs."""
+@pytest.fixture(scope="module")
+def settled(definitions: dg.Definitions) -> Theatre:
+    """Everything was made from its inputs; tests take copies."""
     theatre = Theatre(definitions)
     for source in SOURCES:
         theatre.change(source, 0)
     theatre.finish(theatre.launch(INPUTS))
     assert theatre.tick() == set()
     return theatre
+
+
+@pytest.fixture
+def theatre(settled: Theatre) -> Theatre:
+    """Everything was made from its inputs."""
+    return settled.copy()
 
 
 def settle(theatre: Theatre) -> list[str]:
