@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -51,6 +52,14 @@ class Room:
             colour = LABELS[number % 3]
             self.add(f"new/{number}.png", photo(1000 + number, colour), colour)
         self.index()
+
+    def copy(self, home: Path, server: LabelStudioServer, title: str) -> "Room":
+        """The same pictures at ``home``, and a project of their labels on ``server``."""
+        access = {"url": server.url, "token": server.token, "project_title": title[:50]}
+        world = self.world.copy(home, label_studio=access)
+        opened = Room(world, server, photos=dict(self.photos))
+        opened.project = opened.studio.project.ensure(world.line.labels, LABELS).id
+        return opened
 
     def add(self, key: str, data: bytes, colour: str, *, label: bool = False) -> str:
         self.photos[self.world.add(key, data, *([colour] if label else []))] = colour

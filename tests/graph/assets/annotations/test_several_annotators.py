@@ -18,21 +18,24 @@ from tests.label_studio.server import LabelStudioServer
 pytestmark = pytest.mark.graph
 
 
-@pytest.fixture
-def room(
-    label_studio: LabelStudioServer,
-    tmp_path: Path,
-    empty_world: Callable[..., Any],
+@pytest.fixture(scope="module")
+def filled(
+    tmp_path_factory: pytest.TempPathFactory,
+    open_world: Callable[..., Any],
     photo: Callable[..., bytes],
 ) -> Room:
-    """A line with a model and a queue of 20, in which each task is for two."""
-    title = f"several {tmp_path.name}"
-    access = {"url": label_studio.url, "token": label_studio.token, "project_title": title}
-    world = empty_world(tmp_path / "home", label_studio=access, labels={"names": LABELS})
-    opened = Room(world, label_studio)
-    opened.project = opened.studio.project.ensure(world.line.labels, LABELS).id
-    opened.studio.project.ensure_overlap(Overlap(2, 100))
+    """24 labelled and 40 other pictures, of which tests take copies."""
+    world = open_world(tmp_path_factory.mktemp("filled") / "home", labels={"names": LABELS})
+    opened = Room(world)
     opened.fill(photo)
+    return opened
+
+
+@pytest.fixture
+def room(label_studio: LabelStudioServer, tmp_path: Path, filled: Room) -> Room:
+    """A line with a model and a queue of 20, in which each task is for two."""
+    opened = filled.copy(tmp_path / "home", label_studio, f"several {tmp_path.name}")
+    opened.studio.project.ensure_overlap(Overlap(2, 100))
     opened.embed("train-a")
     opened.build()
     return opened
@@ -100,8 +103,9 @@ def test_what_waits_for_a_second_word_is_no_work_for_who_gave_the_first(
     assert found["open"] == 22
     assert found["added"] == 13
     assert found["withdrawn"] == 0
-    assert set(asked) <= set(room.tasks())
-    assert not any(room.tasks()[image]["is_labeled"] for image in asked)
+    tasks = room.tasks()
+    assert set(asked) <= set(tasks)
+    assert not any(tasks[image]["is_labeled"] for image in asked)
     assert waiting(room) == "22 tasks wait for annotators, 22 are wanted"
 
 

@@ -47,13 +47,8 @@ def room(
     request: pytest.FixtureRequest,
 ) -> Room:
     """24 labelled and 40 other pictures, and a project whose page has their labels."""
-    title = f"queue {tmp_path.name}"
-    access = {"url": label_studio.url, "token": label_studio.token, "project_title": title}
     before = filled(getattr(request, "param", "single_label"))
-    world = before.world.copy(tmp_path / "home", label_studio=access)
-    opened = Room(world, label_studio, photos=dict(before.photos))
-    opened.project = opened.studio.project.ensure(world.line.labels, LABELS).id
-    return opened
+    return before.copy(tmp_path / "home", label_studio, f"queue {tmp_path.name}")
 
 
 def shown(room: Room) -> str:

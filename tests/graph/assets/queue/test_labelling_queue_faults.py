@@ -25,10 +25,6 @@ from tests.patience import WAIT_S
 pytestmark = pytest.mark.graph
 
 
-def access_to(server: LabelStudioServer, title: str) -> dict[str, Any]:
-    return {"url": server.url, "token": server.token, "project_title": title[:50]}
-
-
 @pytest.fixture(scope="module")
 def filled(
     tmp_path_factory: pytest.TempPathFactory,
@@ -44,10 +40,7 @@ def filled(
 
 @pytest.fixture
 def room(label_studio: LabelStudioServer, tmp_path: Path, filled: Room) -> Room:
-    access = access_to(label_studio, f"queue {tmp_path.name}")
-    world = filled.world.copy(tmp_path / "home", label_studio=access)
-    opened = Room(world, label_studio, photos=dict(filled.photos))
-    opened.project = opened.studio.project.ensure(world.line.labels, LABELS).id
+    opened = filled.copy(tmp_path / "home", label_studio, f"queue {tmp_path.name}")
     opened.embed("train-a")
     return opened
 

@@ -15,19 +15,22 @@ from tests.label_studio.server import LabelStudioServer
 pytestmark = pytest.mark.graph
 
 
-@pytest.fixture
-def room(
-    label_studio: LabelStudioServer,
-    tmp_path: Path,
-    empty_world: Callable[..., Any],
+@pytest.fixture(scope="module")
+def filled(
+    tmp_path_factory: pytest.TempPathFactory,
+    open_world: Callable[..., Any],
     photo: Callable[..., bytes],
 ) -> Room:
-    access = {"url": label_studio.url, "token": label_studio.token}
-    access["project_title"] = f"queue {tmp_path.name}"[:50]
-    world = empty_world(tmp_path / "home", label_studio=access, labels={"names": LABELS})
-    opened = Room(world, label_studio)
-    opened.project = opened.studio.project.ensure(world.line.labels, LABELS).id
+    """12 labelled and 30 other pictures, of which tests take copies."""
+    world = open_world(tmp_path_factory.mktemp("filled") / "home", labels={"names": LABELS})
+    opened = Room(world)
     opened.fill(photo, labelled=4, free=30)
+    return opened
+
+
+@pytest.fixture
+def room(label_studio: LabelStudioServer, tmp_path: Path, filled: Room) -> Room:
+    opened = filled.copy(tmp_path / "home", label_studio, f"queue {tmp_path.name}")
     opened.embed("train-a")
     return opened
 
