@@ -241,7 +241,7 @@ def test_several_labels_of_many_on_a_phone(page: "Page", line: Line) -> None:
     assert sorted(correction.labels) == ["blue 7", "red 3"]
 
 
-def test_what_goes_wrong_is_said_and_can_be_sent_again(page: "Page", line: Line) -> None:
+def test_what_goes_wrong_is_reported_and_can_be_sent_again(page: "Page", line: Line) -> None:
     before = len(line.corrections())
     line.deploy(labels=LABELS)
     drop(page, picture("again.png", "#999"))

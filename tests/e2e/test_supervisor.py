@@ -113,7 +113,7 @@ def test_a_program_is_announced_when_it_answers_and_before_what_needs_it(
     wait_for(lambda: (tmp_path / "order").read_text(encoding="utf-8") == "True")
 
 
-def test_a_crashed_program_is_started_again_and_said_so(
+def test_a_crashed_program_is_started_again_and_reported(
     supervise: Callable[..., Driven], tmp_path: Path
 ) -> None:
     driven = supervise(
@@ -140,7 +140,7 @@ def test_a_crashed_program_is_started_again_and_said_so(
     assert driven.hear()[:2] == ("healthy", "shaky")
 
 
-def test_a_program_that_never_answers_is_said_and_started_again(
+def test_a_program_that_never_answers_is_reported_and_started_again(
     supervise: Callable[..., Driven],
 ) -> None:
     driven = supervise(

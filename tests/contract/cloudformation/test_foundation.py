@@ -26,7 +26,7 @@ def outputs(account):
     return account["said"]["outputs"]
 
 
-def test_an_image_that_arrives_is_told_of(outputs):
+def test_an_image_that_arrives_is_reported(outputs):
     s3, sqs = boto3.client("s3"), boto3.client("sqs")
     s3.put_object(Bucket=outputs["BucketName"], Key="raw/a.jpg", Body=b"x")
     s3.put_object(Bucket=outputs["BucketName"], Key="models/a", Body=b"x")

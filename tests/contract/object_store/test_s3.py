@@ -89,7 +89,7 @@ def test_more_than_a_page_is_listed_in_order(store: ObjectStore, aws_environment
     assert store.list("raw") == []
 
 
-def test_two_writes_in_one_second_are_told_apart(store: ObjectStore, s3: Any) -> None:
+def test_two_writes_in_one_second_are_distinguished(store: ObjectStore, s3: Any) -> None:
     place = {"Bucket": store.url.split("/")[2], "Key": "line/raw/a.jpg"}
     s3.put_object(**place, Body=b"1")
     first = store.head("raw/a.jpg")

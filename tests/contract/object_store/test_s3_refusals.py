@@ -111,7 +111,7 @@ PERMISSIONS = {"get": "s3:GetObject", "head": "s3:GetObject", "list": "s3:ListBu
         and (act != "list" or code not in ELSEWHERE)  # boto3 goes to the right region itself
     ],
 )
-def test_a_refusal_is_told_with_key_and_remedy(keyed: Refusing, act: str, code: str) -> None:
+def test_a_refusal_is_reported_with_key_and_remedy(keyed: Refusing, act: str, code: str) -> None:
     status, more, remedy = REFUSALS[code]
     body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>Words.</Message>{more}</Error>"
     keyed.answer = (status, body.encode())
@@ -129,7 +129,7 @@ def test_a_refusal_is_told_with_key_and_remedy(keyed: Refusing, act: str, code: 
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_server_that_is_not_there_is_told(
+def test_a_server_that_is_not_there_is_reported(
     keyed: Refusing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")

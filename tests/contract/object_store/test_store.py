@@ -56,7 +56,7 @@ def test_keys_are_create_only_and_of_racing_writers_one_wins(store: ObjectStore)
     assert store.get("a/b") == b"%d" % won.index(True)
 
 
-def test_a_write_tells_the_etag_that_a_listing_has(store: ObjectStore) -> None:
+def test_a_write_returns_the_etag_that_a_listing_has(store: ObjectStore) -> None:
     etag = store.create_tagged("raw/a.png", b"some bytes")
     assert etag
     (listed,) = store.list("raw")

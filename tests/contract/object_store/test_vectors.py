@@ -105,7 +105,7 @@ def test_an_image_given_twice_is_stored_once(store: ObjectStore) -> None:
     assert np.array_equal(read(store, IMAGES[:2]), FEATURES[:2])
 
 
-def test_images_whose_sha256_begins_alike_are_told_apart(local: ObjectStore) -> None:
+def test_images_whose_sha256_begins_alike_are_distinguished(local: ObjectStore) -> None:
     alike = [f"{'ab' * 8}{number:048x}" for number in range(6)]
     assert opened(local).append(alike[:2], FEATURES[:2]) == 2
     assert opened(local).append(alike[1:4], FEATURES[1:4]) == 2

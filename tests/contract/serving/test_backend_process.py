@@ -47,7 +47,7 @@ def refusal(arguments: list[str]) -> str:
     return ended.stderr
 
 
-def test_what_it_cannot_start_with_is_said_with_a_remedy(folder: Path) -> None:
+def test_what_it_cannot_start_with_is_reported_with_a_remedy(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         output = refusal(command(folder, port))

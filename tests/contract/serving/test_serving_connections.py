@@ -132,7 +132,7 @@ def test_clients_that_send_a_byte_of_a_body_hold_no_place(serve: Callable[..., S
     assert len(slow) == 64
 
 
-def test_a_body_that_does_not_come_is_told_and_closed(serve: Callable[..., Server]) -> None:
+def test_a_body_that_does_not_come_is_reported_and_closed(serve: Callable[..., Server]) -> None:
     server = serve(body_s=0.2)
     answer = received_it(server.send(head() + b"x"))
     assert answer.startswith(b"HTTP/1.1 408 ")

@@ -162,7 +162,7 @@ def test_it_refuses_what_it_is_not_meant_to_serve(root: Path, flaw: str, says: s
         ([], {"IMGCLF_DIGEST": "f" * 64, "SAGEMAKER_BIND_TO_PORT": "http"}, 1, "cannot listen"),
     ],
 )
-def test_a_wrong_call_is_said_at_once(
+def test_a_wrong_call_is_reported_at_once(
     tmp_path: Path, arguments: list[str], environ: dict[str, str], code: int, says: str
 ) -> None:
     process = start(tmp_path, *arguments, **environ)

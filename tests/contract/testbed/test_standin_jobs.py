@@ -214,7 +214,7 @@ def _package(group: str, **more: object) -> dict:
     return {"ModelPackageGroupName": group, "InferenceSpecification": specification, **more}
 
 
-def test_the_registry_keeps_what_it_is_told(bed: TestBed) -> None:
+def test_the_registry_keeps_what_it_is_given(bed: TestBed) -> None:
     sagemaker = bed.client("sagemaker")
     with pytest.raises(ClientError, match="does not exist"):
         sagemaker.create_model_package(**_package("zoo"))

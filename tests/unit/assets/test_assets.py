@@ -125,7 +125,7 @@ def test_the_narrator_tells_checks_by_result_and_steps_by_time() -> None:
     assert "no [weights]" in output
 
 
-def test_what_waits_is_told_in_the_order_of_the_line() -> None:
+def test_what_waits_is_reported_in_the_order_of_the_line() -> None:
     images = {"usable": 10, "rejected": 0, "not_indexed": 3}
     labels = {"labelled": 8, "conflicts": 0, "not_indexed": 0}
     candidate = {"model_version": "train-2", "failed_checks": {"beats_champion": "worse"}}

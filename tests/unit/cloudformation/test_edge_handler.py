@@ -143,7 +143,7 @@ def test_the_largest_event_fits_into_lambda() -> None:
         assert len(json.dumps(made)) + headers_and_context < 6_291_456
 
 
-def test_an_answer_too_long_for_lambda_is_said(endpoint: Stubber) -> None:
+def test_an_answer_too_long_for_lambda_is_reported(endpoint: Stubber) -> None:
     answers(endpoint, {"Body": PNG, "ContentType": "image/png"}, body=bytes(edge.MAX_BYTES + 1))
     status, code, message = refused(event(PNG, "image/png"))
     assert (status, code) == (413, "too_large")
@@ -188,7 +188,7 @@ def test_the_models_own_refusal_is_passed_on(endpoint: Stubber, status: int) -> 
         ("InternalFailure", {}, "secret", 500, "internal_error"),
     ],
 )
-def test_sagemakers_errors_are_told_in_the_contracts_form(
+def test_sagemakers_errors_are_reported_in_the_contracts_form(
     endpoint: Stubber,
     caplog: pytest.LogCaptureFixture,
     code: str,

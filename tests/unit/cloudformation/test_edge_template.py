@@ -86,7 +86,7 @@ def test_packaging_refuses_what_cloudformation_would(
         packaging.render("a.yaml")
 
 
-def test_a_stale_template_is_told_and_mended(
+def test_a_stale_template_is_reported_and_mended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(packaging, "FOLDER", tmp_path)

@@ -254,7 +254,7 @@ class TestSite:
         assert status(guard, *document[:-1], method="GET") == PASSED
         assert status(guard, *document[:-2], method="GET") == 403
 
-    def test_a_page_that_was_rebound_is_told_by_its_name(self, guard: BrowserGuard) -> None:
+    def test_a_page_that_was_rebound_is_recognised_by_its_name(self, guard: BrowserGuard) -> None:
         # To the browser all is one origin; only the name is foreign.
         rebound = [
             ("Host", "evil.example:3000"),

@@ -141,7 +141,7 @@ def judge(store: ObjectStore, version: str, check: str, *, passed: bool) -> None
     record_verdict(store, subject=subject, check=check, passed=passed, reason=f"{check}!")
 
 
-def test_a_model_that_was_held_back_is_told_with_its_reasons(store: ObjectStore) -> None:
+def test_a_model_that_was_held_back_is_reported_with_its_reasons(store: ObjectStore) -> None:
     judge(store, "train-x1", "beats_champion", passed=False)
     judge(store, "train-x1", "calibration_within_bound", passed=True)
     judge(store, "train-x1", "staging_serves_digest", passed=False)

@@ -148,7 +148,7 @@ def test_what_changed_between_two_data_sets(before, after):
     assert (set(found), len(found)) == (expected, len(expected))
 
 
-def test_a_table_is_a_mapping_and_some_images_are_labelled_anew() -> None:
+def test_a_table_is_a_mapping_and_some_images_are_labelled_again() -> None:
     rows = pa.table({"sha256": ["a", "b", "c"], "labels": [["x"], ["y"], ["z"]]})
     found = labels_by_image(rows)
     assert found == {"a": ["x"], "b": ["y"], "c": ["z"]}

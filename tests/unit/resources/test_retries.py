@@ -129,7 +129,7 @@ def test_what_passes_is_tried_again_and_told() -> None:
     assert output.lines.count("started thing") == 2
 
 
-def test_what_does_not_pass_is_told_as_it_was() -> None:
+def test_what_does_not_pass_is_reported_as_it_was() -> None:
     def always(number: int) -> None:
         raise JobFailed(
             "CapacityError: no machine", metadata={"job": "train-1"}, allow_retries=True

@@ -69,7 +69,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_training_begins_anew_where_the_checkpoint_is_damaged(
+def test_training_begins_again_where_the_checkpoint_is_damaged(
     trained: bytes, damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     saved = tmp_path / "checkpoints" / CHECKPOINT

@@ -138,7 +138,7 @@ def test_each_refusal_is_told_for_what_it_is(
     assert runtime.predict("prod", b"x") == Problem(kind, text)
 
 
-def test_an_answer_that_is_no_prediction_is_said(
+def test_an_answer_that_is_no_prediction_is_reported(
     stubbed: Callable[[], tuple[Runtime, Stubber]],
 ) -> None:
     runtime, stubber = stubbed()
@@ -160,7 +160,7 @@ def test_an_oversized_file_is_not_even_sent() -> None:
         (NoCredentialsError(), "Unable to locate credentials"),
     ],
 )
-def test_an_endpoint_out_of_reach_is_said(
+def test_an_endpoint_out_of_reach_is_reported(
     monkeypatch: pytest.MonkeyPatch, raised: Exception, text: str
 ) -> None:
     runtime = Runtime("http://127.0.0.1:1", "imgclf")
@@ -175,7 +175,7 @@ def test_an_endpoint_out_of_reach_is_said(
     assert text in predicted.text
 
 
-def test_what_is_too_much_is_left_out_and_said_so(
+def test_what_is_too_much_is_left_out_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = [tmp_path / f"{index}.jpg" for index in range(MAX_IMAGES + 3)]

@@ -94,7 +94,7 @@ def test_labels_come_most_probable_first_of_either_stage(
     }
 
 
-def test_a_correction_is_sent_with_what_was_said(backend: FakeBackend, tmp_path: Path) -> None:
+def test_a_correction_is_sent_with_the_predictions(backend: FakeBackend, tmp_path: Path) -> None:
     counter = CorrectionCounter(Feedback(backend.url, "token"))
     many = [(f"label {number}", 1 / (number + 1)) for number in range(200)]
     absent = Problem("absent", "nothing")
@@ -118,7 +118,7 @@ def test_a_correction_is_sent_with_what_was_said(backend: FakeBackend, tmp_path:
         (200, b"<html>", "no labelling backend"),
     ],
 )
-def test_what_the_backend_refuses_is_told(
+def test_what_the_backend_refuses_is_reported(
     backend: FakeBackend, tmp_path: Path, status: int, answer: bytes, says: str
 ) -> None:
     backend.status, backend.answer = status, answer
@@ -128,7 +128,7 @@ def test_what_the_backend_refuses_is_told(
         counter.choices(card.id)
 
 
-def test_no_backend_and_no_picture_are_told_with_a_remedy(tmp_path: Path) -> None:
+def test_no_backend_and_no_picture_are_reported_with_a_remedy(tmp_path: Path) -> None:
     counter = CorrectionCounter(Feedback("http://127.0.0.1:1", "token"))
     card = card_of(counter, tmp_path, prod=prediction(("cat", 0.9)))
     with pytest.raises(FeedbackFailed, match=r"127\.0\.0\.1:1\. Is imgclf up --label-studio"):

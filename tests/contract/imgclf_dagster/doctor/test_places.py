@@ -57,7 +57,7 @@ def test_the_queue_is_not_there(world: World) -> None:
     assert "aws.arrivals_queue_url" in ill["arrivals"].remedy
 
 
-def test_nobody_tells_the_queue(own_world: World) -> None:
+def test_nobody_notifies_the_queue(own_world: World) -> None:
     s3, bucket = own_world.client("s3"), own_world.aws["bucket"]
     reported = s3.get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})

@@ -47,7 +47,7 @@ def _uv_cache() -> str:
     return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_a_killed_install_is_begun_anew_by_two_at_once_and_a_third_is_nothing(cache: Path) -> None:
+def test_a_killed_install_is_begun_again_by_two_at_once_and_a_third_is_nothing(cache: Path) -> None:
     environment = cache / f"label-studio-{VERSION}"
     # An interpreter that went away, say with an upgrade of Python: all of it is made again.
     (environment / "lib").mkdir(parents=True)
@@ -107,7 +107,7 @@ def test_without_a_network_the_ways_out_are_named(
     assert [path.name for path in cache.iterdir() if path.is_dir()] == []
 
 
-def test_an_environment_that_is_broken_is_said_and_leaves_no_database(
+def test_an_environment_that_is_broken_is_reported_and_leaves_no_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

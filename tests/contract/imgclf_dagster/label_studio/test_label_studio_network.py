@@ -75,7 +75,7 @@ def test_as_it_is_by_default_it_blocks_us(start: Start) -> None:
         assert client.get("/api/webhooks/").json() == []  # the look left nothing behind
 
 
-def test_one_that_blocks_nothing_is_told_of(start: Start) -> None:
+def test_one_that_blocks_nothing_is_reported(start: Start) -> None:
     server = start(LABEL_STUDIO_SSRF_PROTECTION_ENABLED="false")
     found = network(settings_for(server))
     assert found.health == "warning"

@@ -46,7 +46,7 @@ def _all_of(line: Line, project: int) -> dict[str, Any]:
     }
 
 
-def test_what_was_undone_by_hand_is_done_anew(line: Line) -> None:
+def test_what_was_undone_by_hand_is_done_again(line: Line) -> None:
     with line.backend():
         project = line.set_up().project_id
         with line.server.client() as client:

@@ -323,7 +323,7 @@ def test_a_difference_is_noticed_once_while_nobody_reads_it(bare: Yard) -> None:
     assert len(pending_notices(bare.store)) == 1
 
 
-def test_a_queue_that_cannot_be_asked_is_told_and_the_listing_goes_on(yard: Yard) -> None:
+def test_a_queue_that_cannot_be_asked_is_reported_and_the_listing_goes_on(yard: Yard) -> None:
     yard.policy["list_every_s"] = 0.0
     gone = replace(yard, arrivals=queue_of(yard, f"{yard.queue_url}-no-such"))
     gone.upload("a.png", png(1))
@@ -355,7 +355,7 @@ def test_a_key_that_cannot_be_read_is_named(yard: Yard) -> None:
     assert yard.known() == {"a.png": "ok"}
 
 
-def test_litter_is_not_taken_in_though_a_message_tells_of_it(yard: Yard) -> None:
+def test_litter_is_not_taken_in_though_a_message_names_it(yard: Yard) -> None:
     for name in ("Thumbs.db", "x/@eaDir/b.png", "a.png"):
         yard.upload(name, png(1))
     (request,) = yard.tick()
@@ -371,7 +371,7 @@ def test_the_listing_notices_no_litter(bare: Yard) -> None:
     assert bare.tick() == []
 
 
-def test_a_cursor_that_is_lost_or_foreign_begins_anew(bare: Yard) -> None:
+def test_a_cursor_that_is_lost_or_foreign_begins_again(bare: Yard) -> None:
     bare.upload("a.png", png(1))
     for cursor in ("", "no JSON", '{"other": 1}', "[]"):
         bare.cursor = cursor

@@ -103,7 +103,7 @@ def test_a_spot_interruption_costs_no_message(world: World, aws_environment: Tes
     assert result.details[cost] == record["cost_usd"]
 
 
-def test_what_a_warm_pool_may_cost_is_told(world: World) -> None:
+def test_what_a_warm_pool_may_cost_is_reported(world: World) -> None:
     with_training(world, keep_alive_s=600)
     result = world.run(world.spec("job_good"))
     most = 0.23 * 600 / 3600

@@ -259,7 +259,7 @@ def test_a_rollback_that_nobody_speaks_of_is_a_failed_deployment(
     assert len(again["AutoRollbackConfiguration"]["Alarms"]) == 2
 
 
-def test_the_change_set_and_the_events_are_told(on_sagemaker: Shop) -> None:
+def test_the_change_set_and_the_events_are_reported(on_sagemaker: Shop) -> None:
     on_sagemaker.model("train-1")
     messages: list[str] = []
     on_sagemaker.deploy("staging", "train-1", on_event=messages.append)

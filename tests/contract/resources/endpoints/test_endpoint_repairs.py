@@ -190,7 +190,7 @@ def test_a_new_model_comes_in_the_place_of_a_deleted_endpoint(shop: Shop, bed: T
 
 
 @pytest.mark.parametrize("what", ["model", "configuration"])
-def test_what_is_deleted_behind_an_endpoint_is_made_anew(
+def test_what_is_deleted_behind_an_endpoint_is_made_again(
     shop: Shop, bed: TestBed, what: str
 ) -> None:
     lost = delete_behind(shop, bed, what)

@@ -198,7 +198,7 @@ def test_a_wrong_prediction_is_not_sent(studio: StudioProject, wrong, expected):
     assert studio.tasks() == []
 
 
-def test_what_vanishes_while_it_is_imported_is_said(studio: StudioProject, monkeypatch):
+def test_what_vanishes_while_it_is_imported_is_reported(studio: StudioProject, monkeypatch):
     monkeypatch.setattr(imports.ImportsApi, "_send", lambda *_: [])
     monkeypatch.setattr(imports, "WAITS_S", ())
     with pytest.raises(LabelStudioRefused, match=rf"1 are not there, of {sha(1)}"):

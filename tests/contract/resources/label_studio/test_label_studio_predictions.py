@@ -86,7 +86,7 @@ def test_twins_of_a_prediction_go(studio: StudioProject):
     assert versions(studio)[3] == ["train-1"]
 
 
-def test_those_of_a_class_that_was_renamed_are_made_anew(studio: StudioProject):
+def test_those_of_a_class_that_was_renamed_are_made_again(studio: StudioProject):
     studio.client.predictions.add({sha(number): prelabel("train-2") for number in range(6)})
     (label,) = prelabel("train-2").labels
     studio.draft(studio.task_id(1))

@@ -56,7 +56,7 @@ def test_pictures_that_changed_or_went_since_they_were_indexed_stay_out_by_name(
     assert again.version("dataset") == version
 
 
-def test_an_ornament_that_fails_is_said_and_costs_nothing(
+def test_an_ornament_that_fails_is_reported_and_costs_nothing(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*args: object, **options: object) -> None:

@@ -97,7 +97,7 @@ def test_four_swatches_of_each_colour_are_enough_and_each_colour_is_in_each_spli
     assert len(counts) == 9
 
 
-def test_a_fixed_cameras_frames_are_told_apart_and_the_empty_ones_are_one_picture(
+def test_a_fixed_cameras_frames_are_distinguished_and_the_empty_ones_are_one_picture(
     world: Any, command: Callable[..., Result]
 ) -> None:
     kinds = {"empty": None, "person": 0, "dog": 2}
@@ -209,7 +209,7 @@ def test_members_of_a_group_that_are_given_other_splits_stay_out_and_are_named(
     assert "given to val, near-duplicate of images given to test" in facts
 
 
-def test_what_is_given_too_late_is_named_and_honoured_by_dealing_anew(
+def test_what_is_given_too_late_is_named_and_honoured_by_dealing_again(
     world: Any, command: Callable[..., Result]
 ) -> None:
     shas = feed(world, {name: [swatch(c, n) for n in range(6)] for name, c in COLOURS.items()})
@@ -243,7 +243,7 @@ def test_what_is_given_too_late_is_named_and_honoured_by_dealing_anew(
     assert splits(world) == before
 
 
-def test_settings_that_change_after_a_release_deal_nothing_anew(
+def test_settings_that_change_after_a_release_deal_nothing_again(
     world: Any, command: Callable[..., Result]
 ) -> None:
     feed(world, {name: [swatch(c, n) for n in range(5)] for name, c in COLOURS.items()})
@@ -365,7 +365,7 @@ def test_a_run_that_is_killed_in_grouping_comes_to_the_same_groups_and_splits(
     assert len({group for group, _ in found[-1].values()}) == 15
 
 
-def test_dealing_anew_that_is_killed_can_be_done_again(
+def test_dealing_again_that_is_killed_can_be_done_again(
     world: Any, empty_world: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shas = feed(world, {name: [swatch(c, n) for n in range(6)] for name, c in COLOURS.items()})

@@ -165,7 +165,7 @@ def test_what_cannot_be_read_counts_as_no_champion_and_is_named_by_its_key(
         assert "imgclf rollback" in text
 
 
-def test_a_champion_is_told_with_its_scores_on_the_same_images(
+def test_a_champion_is_reported_with_its_scores_on_the_same_images(
     played: Any, deployed: Callable[..., Any]
 ) -> None:
     deployed(played, played.approve(played.candidate(OLD)))
@@ -176,7 +176,9 @@ def test_a_champion_is_told_with_its_scores_on_the_same_images(
     assert "no_champion" not in found
 
 
-def test_without_a_champion_the_reason_is_told(played: Any, deployed: Callable[..., Any]) -> None:
+def test_without_a_champion_the_reason_is_reported(
+    played: Any, deployed: Callable[..., Any]
+) -> None:
     assert evaluated(played).metadata("evaluation_report")["no_champion"] == NONE_YET
     package = played.candidate(OLD)
     deployed(played, played.approve(package))

@@ -101,7 +101,7 @@ def test_an_empty_line_has_a_page_that_says_how_to_begin(world: Any) -> None:
     assert newest(world).open_tasks is None
 
 
-def test_what_people_did_is_told_before_there_is_a_model(world: Any, photo: Any) -> None:
+def test_what_people_did_is_reported_before_there_is_a_model(world: Any, photo: Any) -> None:
     shas = [world.add(f"{n}.png", photo(n)) for n in range(6)]
     for n, sha in enumerate(shas):
         annotate(world, sha, "red", "red" if n else "blue", second=10 * n)

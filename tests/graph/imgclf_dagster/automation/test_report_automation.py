@@ -47,7 +47,7 @@ def clock(empty_world: Callable[..., Any], tmp_path: Path) -> Clock:
     return Clock(empty_world(tmp_path / "home", label_studio=access))
 
 
-def test_new_labels_are_told_of_at_the_next_tenth_minute(clock: Clock) -> None:
+def test_new_labels_are_reported_at_the_next_tenth_minute(clock: Clock) -> None:
     assert not clock.asked(minutes=5)  # no labels
     clock.happened("annotations", "1")
     assert not clock.asked(minutes=1)

@@ -106,7 +106,7 @@ def test_a_rollback_by_a_clock_that_was_set_back_returns_to_the_version_before(
 
 @pytest.mark.parametrize("lost", ["artefact", "record"])
 @pytest.mark.parametrize("lifted_by", ["rollback", "reject"])
-def test_a_model_that_cannot_be_read_is_told_and_rolled_back(
+def test_a_model_that_cannot_be_read_is_reported_and_rolled_back(
     hosted: Any,
     command: Callable[..., Result],
     photo: Callable[..., bytes],
@@ -198,7 +198,7 @@ def test_a_step_starts_no_process_that_ctrl_c_makes_print_a_traceback(
     assert not [args for args in started if "watch_orphans" in args or "tail" in args]
 
 
-def test_a_model_that_was_held_back_is_told_with_its_numbers(
+def test_a_model_that_was_held_back_is_reported_with_its_numbers(
     shop: Any, command: Callable[..., Result]
 ) -> None:
     text = "macro-F1 0.7120 against 0.7560 of champion train-0"

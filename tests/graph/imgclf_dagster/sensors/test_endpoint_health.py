@@ -146,7 +146,7 @@ def test_a_record_that_is_not_served_on_aws_is_deployed_again(on_aws: Any, bed: 
     )
 
 
-def test_what_is_not_deployed_again_is_said(on_aws: Any) -> None:
+def test_what_is_not_deployed_again_is_reported(on_aws: Any) -> None:
     package = on_aws.candidate("train-1")
     recorded(on_aws, package)
     assert "train-1 is not approved" in look(on_aws)[1]

@@ -80,7 +80,7 @@ def listings(bed: TestBed, shop: Any, prefix: str) -> int:
     )
 
 
-def test_new_labels_are_told_of_and_looked_for_once(bucket: Any, bed: TestBed) -> None:
+def test_new_labels_are_reported_and_looked_for_once(bucket: Any, bed: TestBed) -> None:
     assert look(bucket, "annotations_change_sensor") == []
     key = bucket.label("a" * 64, "red")
     assert parse_ingested_key(key)

@@ -149,7 +149,7 @@ def test_the_doctor_finds_and_builds_again(world: Any, pattern: str, how: str) -
 
 @pytest.mark.parametrize("how", ["empty", "shape", "byte"])
 @pytest.mark.parametrize("pattern", DECIDED.values(), ids=DECIDED)
-def test_what_nothing_makes_again_is_told_and_left_alone(
+def test_what_nothing_makes_again_is_reported_and_left_alone(
     world: Any, pattern: str, how: str
 ) -> None:
     store, bench = world.store, Bench(world.store, world.line)
@@ -211,7 +211,7 @@ def test_a_cut_shard_is_built_again_by_the_line(world: Any) -> None:
     assert world.store.exists(f"damaged/{key}")
 
 
-def test_a_shard_whose_image_is_gone_is_told_with_what_is_missing(world: Any) -> None:
+def test_a_shard_whose_image_is_gone_is_reported_with_what_is_missing(world: Any) -> None:
     store = world.store
     damaged(store, r"datasets/shards/", "empty")
     damaged(store, r"raw/", "empty")
@@ -230,7 +230,7 @@ def test_a_check_of_what_is_damaged_fails_and_says_so(world: Any) -> None:
 
 
 @pytest.mark.parametrize("how", DAMAGES)
-def test_a_damaged_deployment_record_is_told_by_key_and_remedy(world: Any, how: str) -> None:
+def test_a_damaged_deployment_record_is_reported_by_key_and_remedy(world: Any, how: str) -> None:
     store = world.store
     key = "endpoints/prod/0000000000001-train-0.json"
     store.put(key, DAMAGES[how](b'{"stage": "prod"}'))

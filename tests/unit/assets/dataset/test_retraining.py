@@ -271,7 +271,7 @@ def test_a_newest_data_set_that_is_not_in_the_store_has_no_labels(monkeypatch):
     )
 
 
-def test_the_reason_is_told_in_a_sentence() -> None:
+def test_the_reason_is_reported_in_a_sentence() -> None:
     assert Retraining(0.0, "due: nothing was trained yet").sentence == (
         "a training is due: nothing was trained yet"
     )

@@ -38,7 +38,7 @@ def test_classes_that_were_renamed_since_make_another_evaluation() -> None:
     assert evaluation_job(CARD, "a" * 64, "b" * 64, model, renamed={}).name == name()
 
 
-def test_only_what_the_champion_calls_otherwise_than_the_data_set_is_told(
+def test_only_what_the_champion_calls_otherwise_than_the_data_set_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = ObjectStore(url=tmp_path.as_uri())

@@ -57,7 +57,7 @@ def test_a_stop_lists_every_objection_and_is_not_tried_again() -> None:
     assert raised.value.allow_retries is False
 
 
-def test_what_the_registry_says_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_registry_says_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def get(version: str) -> ModelPackage:

@@ -275,7 +275,7 @@ def test_one_without_a_number_has_its_time() -> None:
         assert is_overtaken(mine, served(at=1, decision=1000), [mine]) is overtaken
 
 
-def test_an_overtaken_approval_is_told_with_what_overtook_it() -> None:
+def test_an_overtaken_approval_is_reported_with_what_overtook_it() -> None:
     live = approved("train-2", OTHER, decision=5, approver="bob")
     mine = approved("train-1", DIGEST, decision=4)
     packages = [mine, live]

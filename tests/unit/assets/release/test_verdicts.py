@@ -152,7 +152,7 @@ def test_the_verdict_of_another_is_damage(store: ObjectStore) -> None:
     assert store.url in str(raised.value)
 
 
-def test_every_objection_is_told_in_the_order_of_the_checks(store: ObjectStore) -> None:
+def test_every_objection_is_reported_in_the_order_of_the_checks(store: ObjectStore) -> None:
     other = "b" * 64
     for check, passed, digest in (("a", False, DIGEST), ("b", True, other), ("c", True, DIGEST)):
         record_verdict(

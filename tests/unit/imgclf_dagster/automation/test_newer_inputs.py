@@ -141,7 +141,7 @@ def test_a_new_materialization_is_made_from_what_it_says(daemon: Daemon) -> None
     assert not daemon.is_asked_for()
 
 
-def test_what_was_made_from_nothing_is_made_anew(daemon: Daemon) -> None:
+def test_what_was_made_from_nothing_is_made_again(daemon: Daemon) -> None:
     daemon.made_from("2", a="NULL", b=daemon.made("b", "1"))
     assert daemon.is_asked_for()
 

@@ -40,7 +40,7 @@ def test_a_label_in_a_reason_is_no_markup(result: dg.AssetCheckResult) -> None:
     assert "\x1b" not in str(facts)
 
 
-def test_what_is_told_in_a_terminal_is_the_text() -> None:
+def test_what_is_reported_in_a_terminal_is_the_text() -> None:
     result = check_result(passed=False, reason="label 'a*b_c' [1] is rare")
     evaluation = dg.AssetCheckEvaluation(
         asset_key=dg.AssetKey("dataset"),

@@ -29,7 +29,7 @@ def test_the_tail_counts_and_not_the_middle() -> None:
     assert judge_latency(latencies, 1000).passed is False
 
 
-def test_one_answer_or_none_tells_of_no_tail_and_blocks() -> None:
+def test_one_answer_or_none_shows_no_tail_and_blocks() -> None:
     assert p95([10.0]) == p95([]) == float("inf")
     for few in ([], [10.0]):
         assert _outcome(few, 1000) == "ERROR"
@@ -187,7 +187,7 @@ def test_every_finding_says_its_numbers() -> None:
     )
 
 
-def test_too_few_answers_are_told_as_such() -> None:
+def test_too_few_answers_are_reported_as_such() -> None:
     assert judge_latency([], 1000) == LatencyFinding(
         False,
         "ERROR",

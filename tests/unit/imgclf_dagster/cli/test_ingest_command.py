@@ -19,7 +19,7 @@ NESTED = ("animal/dog", "plant/rose")
 # --- what is said first ------------------------------------------------------------------------
 
 
-def test_what_is_understood_is_said_and_then_written(ingest: Ingest) -> None:
+def test_what_is_understood_is_reported_and_then_written(ingest: Ingest) -> None:
     ingest.lay("train/cat", "train/dog", "test", files={"README.txt": "pictures of pets"})
     assert ingest() == 0
     answer, written = ingest.out.split("labels written")
@@ -107,7 +107,7 @@ def test_of_many_classes_the_first_are_shown(ingest: Ingest) -> None:
     assert "5 more classes with 5 images" in ingest.out
 
 
-def test_a_reason_is_said_once_with_its_count_and_three_examples(ingest: Ingest) -> None:
+def test_a_reason_is_reported_once_with_its_count_and_three_examples(ingest: Ingest) -> None:
     ingest.lay("cat", "dog")
     for number in range(60):
         (ingest.source / "cat" / f"broken{number:02d}.png").write_bytes(b"not an image at all")
@@ -117,7 +117,7 @@ def test_a_reason_is_said_once_with_its_count_and_three_examples(ingest: Ingest)
     assert [f"broken{number:02d}.png" in line for number in range(4)] == [True, True, True, False]
 
 
-def test_byte_identical_files_are_told_and_contradictions_named(ingest: Ingest) -> None:
+def test_byte_identical_files_are_reported_and_contradictions_named(ingest: Ingest) -> None:
     ingest.lay("cat", "dog")
     same = (ingest.source / "cat/001.png").read_bytes()
     for name in ("cat/copy.png", "dog/other.png"):
@@ -306,7 +306,9 @@ def test_a_folder_beside_train_that_is_no_split_is_named(ingest: Ingest) -> None
     assert "No split is given for 4 images (in inference/)" in ingest.words
 
 
-def test_a_name_that_is_too_long_for_the_store_is_told_once_with_the_remedy(ingest: Ingest) -> None:
+def test_a_name_that_is_too_long_for_the_store_is_reported_once_with_the_remedy(
+    ingest: Ingest,
+) -> None:
     ingest.lay("cat", "dog")
     long = "x" * 241 + ".png"
     (ingest.source / "cat" / long).write_bytes((ingest.source / "cat/001.png").read_bytes())

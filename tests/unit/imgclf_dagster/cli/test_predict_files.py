@@ -76,7 +76,7 @@ def test_links_in_a_circle_end_and_those_to_nothing_are_named(places: Path) -> N
     ]
 
 
-def test_what_is_passed_over_is_told_and_a_folder_that_cannot_be_read_stops_no_other(
+def test_what_is_passed_over_is_reported_and_a_folder_that_cannot_be_read_stops_no_other(
     places: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once for each reason, with its count and three examples."""

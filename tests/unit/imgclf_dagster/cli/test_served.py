@@ -17,7 +17,7 @@ class Endpoints:
         raise HostUnavailable(f"{stage} is gone")
 
 
-def test_an_endpoint_that_stopped_with_the_command_is_said_with_how_to_keep_it(
+def test_an_endpoint_that_stopped_with_the_command_is_reported_with_how_to_keep_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     served.say_served(Endpoints(), "prod", "train-1 is served")

@@ -194,7 +194,7 @@ def test_a_killed_zip_leaves_nothing_that_looks_like_one(
 # --- what is not there ------------------------------------------------------------------
 
 
-def test_what_a_damaged_shard_lost_comes_out_of_raw_and_is_told(
+def test_what_a_damaged_shard_lost_comes_out_of_raw_and_is_reported(
     export: Callable[..., ExportReport], store: ObjectStore, tmp_path: Path
 ) -> None:
     (shard,) = shards_of(store)

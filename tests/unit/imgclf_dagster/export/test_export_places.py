@@ -103,7 +103,7 @@ def test_the_store_is_no_place_for_it(
 
 
 @pytest.mark.parametrize("name", ["set", "set.zip"])
-def test_a_disk_without_room_is_told_before_anything_is_written(
+def test_a_disk_without_room_is_reported_before_anything_is_written(
     export: Callable[..., ExportReport],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -118,7 +118,7 @@ def test_a_disk_without_room_is_told_before_anything_is_written(
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO])
 @pytest.mark.parametrize("name", ["set", "set.zip"])
-def test_a_disk_that_refuses_meanwhile_is_told_with_its_remedy(
+def test_a_disk_that_refuses_meanwhile_is_reported_with_its_remedy(
     export: Callable[..., ExportReport],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -179,7 +179,7 @@ def test_a_store_that_fails_stops_the_ingest_and_keeps_what_is_complete(take, st
     assert labels(store) == ([["cat"]] * 40, 0)
 
 
-def test_progress_is_told_after_every_file(tmp_path, store):
+def test_progress_is_reported_after_every_file(tmp_path, store):
     for i in range(5):
         (tmp_path / "set" / str(i)).mkdir(parents=True)
         (tmp_path / "set" / str(i) / "x.png").write_bytes(png(f"#0{i}0000"))

@@ -61,7 +61,7 @@ def test_what_only_has_another_name_is_not_changed(ingest: Ingest) -> None:
     assert ingest.facts["changed"] == []
 
 
-def test_classes_and_changes_are_told_by_the_names_that_count(ingest: Ingest) -> None:
+def test_classes_and_changes_are_reported_by_the_names_that_count(ingest: Ingest) -> None:
     ingest.lay("fine", "good", "bad", count=2)
     assert ingest("--yes") == 0
     args = ["labels", "merge", "fine", "--into", "good", "--yes"]

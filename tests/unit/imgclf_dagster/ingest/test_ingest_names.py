@@ -110,7 +110,7 @@ def test_files_of_one_class_now_are_no_contradiction(take: Take, store: ObjectSt
     assert report.contradictions == 0
 
 
-def test_changes_are_told_by_the_names_that_count(take: Take, store: ObjectStore) -> None:
+def test_changes_are_reported_by_the_names_that_count(take: Take, store: ObjectStore) -> None:
     take({"OK": 0, "NOK": 3})
     rename(store, ("OK", "ok"), ("NOK", "nok"))
     report = take({"OK": 3})
@@ -121,7 +121,7 @@ def test_changes_are_told_by_the_names_that_count(take: Take, store: ObjectStore
     assert "imgclf labels withdraw --source set --class ok" in output
 
 
-def test_a_folder_that_means_two_things_is_told(take: Take, store: ObjectStore) -> None:
+def test_a_folder_that_means_two_things_is_reported(take: Take, store: ObjectStore) -> None:
     take(FOLDERS)
     rename(store, ("red", "tmp"), ("blue", "red"), ("tmp", "blue"))
     decide(store, Withdrawal, source="set", label="blue")  # of the folder red

@@ -75,7 +75,7 @@ class TestPrepare:
         assert [path.name for path in server.data_dir.iterdir()] == ["label_studio.sqlite3"]
 
     @pytest.mark.parametrize("lost", ["server-token", "password"])
-    def test_a_lost_secret_is_not_made_up_anew(
+    def test_a_lost_secret_is_not_made_up_again(
         self, server: Server, installation: Installation, lost: str
     ) -> None:
         server.prepare(installation)
@@ -182,7 +182,7 @@ class TestInstallation:
         assert "IMGCLF_LABEL_STUDIO_ENV" in str(error.value)
         assert "[label_studio]" in str(error.value)
 
-    def test_an_unwritable_cache_is_said(
+    def test_an_unwritable_cache_is_reported(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "cache").write_text("a file where a folder should be")

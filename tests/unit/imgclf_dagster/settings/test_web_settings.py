@@ -84,7 +84,7 @@ def test_dagster_and_mlflow_are_started_guarded(installation: Installation) -> N
     assert all(not hosts_of(spec) for spec in specs.values() if spec.name != "Labelling")
 
 
-def test_the_backend_is_known_by_the_name_that_label_studio_is_told(
+def test_the_backend_is_known_by_the_name_that_label_studio_is_given(
     installation: Installation,
 ) -> None:
     elsewhere = {"backend_url": "http://Host.Docker.internal:9090", "backend_host": "0.0.0.0"}

@@ -57,7 +57,7 @@ def test_every_text_becomes_a_name_that_windows_takes(text: str) -> None:
     assert safe_name(name) == name
 
 
-def test_names_that_a_disk_takes_for_one_are_told_apart() -> None:
+def test_names_that_a_disk_takes_for_one_are_distinguished() -> None:
     names = UniqueNames()
     took = [
         names.take("a", name, ["8hex", "long"])
@@ -70,7 +70,7 @@ def test_names_that_a_disk_takes_for_one_are_told_apart() -> None:
         names.take("a", "x.png", ["8hex", "long"])
 
 
-def test_a_long_name_keeps_its_suffix_when_it_is_told_apart() -> None:
+def test_a_long_name_keeps_its_suffix_when_it_is_distinguished() -> None:
     names = UniqueNames()
     long = "ü" * 118 + ".png"
     assert names.take("", long, ["12345678"]) == long
@@ -107,7 +107,7 @@ def test_a_reader_that_goes_by_suffixes_sees_every_image_it_can_read(
     assert suffix_for(name, kind, TORCHVISION) == added
 
 
-def test_files_of_one_name_in_one_class_are_told_apart_by_their_hash() -> None:
+def test_files_of_one_name_in_one_class_are_distinguished_by_their_hash() -> None:
     images = [
         ExportImage(digit * 64, f"set/{digit}/1.png", ("cat",), "train", 8, 8) for digit in "ab"
     ]

@@ -48,7 +48,7 @@ def test_a_captured_task_becomes_a_snapshot():
     assert parse_snapshot(snapshot.to_json(), "key") == snapshot
 
 
-def test_a_captured_export_tells_the_prediction_it_started_from():
+def test_a_captured_export_shows_the_prediction_it_started_from():
     (exported,) = json.loads((SAMPLES / "export_json_multilabel.json").read_text())
     given = json.dumps(exported).replace('"s0"', f'"{IMAGE}"').replace('"tags"', '"label"')
     (snapshot,) = read_task(json.loads(given)).snapshots
@@ -130,7 +130,7 @@ def test_what_is_no_task_of_ours_is_named(wrong, named):
         read_task(task(**wrong))
 
 
-def test_a_user_who_is_gone_or_shows_no_address_is_told_apart():
+def test_a_user_who_is_gone_or_shows_no_address_is_distinguished():
     def annotator(**fields: Any) -> str:
         return read_task(task(annotations=[annotation(**fields)])).snapshots[0].annotator
 

@@ -208,7 +208,7 @@ def test_several_labels_where_the_model_gives_several(room: Room) -> None:
     assert send(room, picture(), "blue", "green")[0] == 200, "the order says nothing"
 
 
-def test_a_store_that_does_not_answer_is_said_and_sending_again_helps(
+def test_a_store_that_does_not_answer_is_reported_and_sending_again_helps(
     room: Room, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     place = type(room.backend.store.place)
@@ -245,7 +245,7 @@ def test_an_object_that_is_no_correction_is_named(room: Room) -> None:
     st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=5, unique=True),
     st.datetimes(datetime(2020, 1, 1), datetime(2199, 12, 31), timezones=st.just(UTC)),
 )
-def test_a_key_tells_image_time_and_labels(labels: list[str], moment: datetime) -> None:
+def test_a_key_shows_image_time_and_labels(labels: list[str], moment: datetime) -> None:
     correction = Correction(
         sha256="a" * 64, raw_key="raw/a.png", labels=tuple(labels), by="me", corrected_at=moment
     )

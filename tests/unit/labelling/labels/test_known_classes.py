@@ -69,7 +69,7 @@ def test_classes_that_are_known_are_asked_about_no_more(tmp_path: Path) -> None:
     assert not read(tmp_path, KnownClasses(frozenset({"cat", "Cat"})), "Cat", "cat").doubts
 
 
-def test_a_variant_of_a_listed_name_and_a_former_name_are_taken_for_it_and_that_is_said(
+def test_a_variant_of_a_listed_name_and_a_former_name_are_taken_for_it_and_that_is_reported(
     tmp_path: Path,
 ) -> None:
     known = KnownClasses(

@@ -140,7 +140,7 @@ def test_a_broken_event_is_a_rejected_row_and_the_others_count() -> None:
 # --- renames -------------------------------------------------------------------------------
 
 
-def test_a_rename_counts_for_what_was_said_before_and_for_what_is_said_later() -> None:
+def test_a_rename_counts_for_earlier_and_for_later_labels() -> None:
     items = [
         statement("a", "dog"),
         statement("b", "dog", at=9),
@@ -216,7 +216,7 @@ def test_a_rename_that_is_restored_has_never_been() -> None:
     assert labels(*items, event, restored(10, event)) == labels(*items)
 
 
-def test_the_names_in_the_settings_follow_a_rename_until_they_are_written_anew() -> None:
+def test_the_names_in_the_settings_follow_a_rename_until_they_are_written_again() -> None:
     items = [statement("a", "dog"), statement("b", "cat"), renamed(1, "hound", "dog")]
     for names in (("cat", "dog"), ("cat", "hound"), ("cat", "dog", "hound")):
         schema = LabelSchema(names=names)

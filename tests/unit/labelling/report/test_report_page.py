@@ -215,7 +215,9 @@ def test_work_without_prelabels_and_times() -> None:
         (None, "not enough data: because"),
     ],
 )
-def test_labels_saved_are_told_as_sure_as_they_are(needed: Estimate | None, says: str) -> None:
+def test_saved_labels_are_reported_with_their_uncertainty(
+    needed: Estimate | None, says: str
+) -> None:
     saved = Saved(chosen=30, random=50, points=None, needed=needed, why_not="because")
     assert says in read(report(table(), curve=curve(saved=saved))).text
 
@@ -238,7 +240,7 @@ def test_advice_begins_with_the_most_useful() -> None:
     assert advice(None) == []
 
 
-def test_a_loss_is_told_with_a_minus() -> None:
+def test_a_loss_is_reported_with_a_minus() -> None:
     assert gain_text(Estimate(value=-0.01, low=-0.02, high=0.0)) == "expected −1.0 ± 1.0"
 
 

@@ -83,7 +83,7 @@ def test_a_label_of_what_the_model_was_unsure_of_makes_its_like_surer() -> None:
         assert int(first.sha256, 16) // 20 == untold
 
 
-def test_what_is_known_to_be_wrong_comes_first_with_what_was_said() -> None:
+def test_what_is_known_to_be_wrong_comes_first_with_its_labels() -> None:
     pool = pool_of(
         corrections={sha(5): ("owl",), "f" * 64: ("cat",)},
         conflicts={sha(9): "cat (anna) or dog (ben)", sha(5): "cat or dog"},
@@ -252,7 +252,7 @@ def test_the_same_seed_chooses_the_same() -> None:
     assert again[0] != other
 
 
-def test_progress_is_told() -> None:
+def test_progress_is_reported() -> None:
     messages: list[tuple[int, int]] = []
     chosen(pool_of(), 10, progress=lambda done, total: messages.append((done, total)))
     assert messages == [(number, 10) for number in range(1, 11)]

@@ -89,7 +89,7 @@ def test_a_label_counts_by_the_decisions_it_helps() -> None:
     assert picks(points, 1, value=np.array([0.1, 0.1, 1, 1]))[0] in (2, 3)
 
 
-def test_a_label_that_is_known_before_tells_nothing() -> None:
+def test_a_label_that_is_known_before_shows_nothing() -> None:
     points = np.array([[5.0, 0.0], [5.0, 0.0]])
     assert picks(points, 1, information=np.array([0.01, 0.25])) == [1]
 

@@ -37,7 +37,7 @@ def test_singular_and_plural_are_classes_and_told(tmp_path: Path, folders: tuple
     assert f"imgclf labels merge {folders[1]} --into {folders[0]}" in note
 
 
-def test_a_plural_of_a_class_that_is_there_already_is_told(tmp_path: Path) -> None:
+def test_a_plural_of_a_class_that_is_there_already_is_reported(tmp_path: Path) -> None:
     assert (
         "merge dogs --into dog"
         in read(tmp_path, "dogs", "cat", known=frozenset({"dog"})).warnings[0]
@@ -89,7 +89,9 @@ def test_a_class_that_is_called_like_a_copy_of_another_is_a_question(
     assert classes(read(tmp_path, labels_from="parent")) == {"cat", "dog", copy}
 
 
-def test_a_rare_label_one_letter_from_another_is_told_and_not_asked_about(tmp_path: Path) -> None:
+def test_a_rare_label_one_letter_from_another_is_reported_and_not_asked_about(
+    tmp_path: Path,
+) -> None:
     rows = ["a.png,square", "b.png,square", "c.png,square", "d.png,sqaure", "e.png,circel"]
     (tmp_path / "set").mkdir()
     for number, row in enumerate(rows):

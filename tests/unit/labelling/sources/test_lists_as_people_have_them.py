@@ -88,7 +88,7 @@ def test_whole_numbers_with_a_decimal_comma(tmp_path: Path, task: str) -> None:
 
 @pytest.mark.parametrize(("one", "other"), [("TRUE", "FALSE"), ("WAHR", "FALSCH"), ("yes", "no")])
 @pytest.mark.parametrize("title", ["label", "cat"])
-def test_classes_called_true_and_false_are_told(
+def test_classes_called_true_and_false_are_reported(
     tmp_path: Path, title: str, one: str, other: str
 ) -> None:
     found = read(tmp_path, column(one, other, title))

@@ -196,7 +196,7 @@ def test_archives_and_films_within_are_refused_with_the_remedy(read: Read) -> No
     assert "single frames" in reasons["film.MOV"]
 
 
-def test_labels_in_the_names_of_files_are_told_and_not_read(read: Read) -> None:
+def test_labels_in_the_names_of_files_are_reported_and_not_read(read: Read) -> None:
     reading = read({f"train/{c}.{i}.jpg": "" for c in ("cat", "dog") for i in range(3)})
     assert (classes(reading), reading.doubts) == ({}, ())
     assert "begin with cat, dog" in reading.warnings[-1]
@@ -219,14 +219,14 @@ def test_names_are_found_in_whatever_order_they_came() -> None:
         names["p/b"]
 
 
-def test_what_is_said_by_folder_is_said_of_each_image() -> None:
+def test_the_label_of_a_folder_is_that_of_each_image() -> None:
     names = SourceNames(["a/1.jpg", "a/2.jpg", "b/1.jpg", "3.jpg"])
     labels = ByFolder(names, {"a": ("x",), "": ("y",)})
     assert dict(labels) == {"3.jpg": ("y",), "a/1.jpg": ("x",), "a/2.jpg": ("x",)}
     assert (len(labels), labels.get("b/1.jpg"), labels.value_set()) == (3, None, {("x",), ("y",)})
 
 
-def test_texts_beside_images_of_their_names_are_told(read: Read) -> None:
+def test_texts_beside_images_of_their_names_are_reported(read: Read) -> None:
     found = read({"a/1.jpg": "", "a/1.txt": "cat", "a/2.jpg": "", "a/2.json": '{"species": "cat"}'})
     (beside,) = [group for group in found.ignored if "beside an image" in group.reason]
     assert "write a CSV with the columns file,labels" in beside.reason

@@ -316,7 +316,7 @@ def test_a_damaged_member_of_a_zip_is_named_and_the_rest_goes_on(tmp_path):
     assert "broken in the archive" in refused["cat/3.png"]
 
 
-def test_what_is_no_source_at_all_is_said(tmp_path):
+def test_what_is_no_source_at_all_is_reported(tmp_path):
     for name in ("set.zip", "set.tar", "set.tar.gz"):
         (tmp_path / name).write_bytes(b"nothing of the kind" * 100)
         with pytest.raises(SourceError, match=name):

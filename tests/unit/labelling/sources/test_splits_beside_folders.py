@@ -63,7 +63,7 @@ def test_lists_named_after_splits_give_them_and_are_told_once(tmp_path: Path, na
     ["labels/train1.txt labels/test1.txt labels/train2.txt labels/test2.txt",
      "fold1/train.txt fold1/test.txt fold2/train.txt fold2/test.txt"],
 )  # fmt: skip
-def test_several_ways_to_deal_are_told_and_one_that_is_left_is_read(
+def test_several_ways_to_deal_are_reported_and_one_that_is_left_is_read(
     tmp_path: Path, names: str
 ) -> None:
     first, second = names.split()[:2], names.split()[2:]

@@ -127,7 +127,7 @@ def test_a_verdict_under_the_key_of_another_counts_for_nothing(store: ObjectStor
 
 
 @pytest.mark.parametrize("how", DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_evaluation_is_told_and_followed_by_a_new_one(
+def test_a_damaged_evaluation_is_reported_and_followed_by_a_new_one(
     store: ObjectStore, how: Callable[[bytes], bytes]
 ) -> None:
     record = {

@@ -196,7 +196,7 @@ def test_a_job_that_may_not_speak_ends_before_it_computes(
     assert script_failure(None, left) == ScriptFailure(left, "", permanent=True)
 
 
-def test_a_permanent_failure_is_told_in_its_own_words_without_its_class() -> None:
+def test_a_permanent_failure_is_reported_in_its_own_words_without_its_class() -> None:
     text = {"message": "PermanentFailure: lower learning_rate", "stack": [], "cause": None}
     failure = script_failure({"name": "PermanentFailure", **text}, "")
     assert failure == ScriptFailure("lower learning_rate", "", permanent=True)

@@ -10,7 +10,9 @@ pytestmark = pytest.mark.unit
 __all__ = ["line"]
 
 
-def test_a_mass_disappearance_is_told_and_takes_nothing_back_until_it_is_meant(line: Line) -> None:
+def test_a_mass_disappearance_is_reported_and_takes_nothing_back_until_it_is_meant(
+    line: Line,
+) -> None:
     for number in range(1, 41):
         line.server.add(number, "cat", at=number)
     line.look()

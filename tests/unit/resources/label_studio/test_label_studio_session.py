@@ -120,7 +120,7 @@ def test_patience_ends(serve):
 @pytest.mark.parametrize(
     ("code", "kind"), [(400, LabelStudioRefused), (401, TokenRefused), (404, LabelStudioRefused)]
 )
-def test_what_is_wrong_is_said_at_once(serve, code, kind):
+def test_what_is_wrong_is_reported_at_once(serve, code, kind):
     serve(answers(code))
     with pytest.raises(kind, match=f"{URL}.*said {code}") as error:
         open_session(URL, LEGACY).delete("/api/x")

@@ -117,7 +117,9 @@ def test_the_newest_report_is_the_page(room: Room) -> None:
     assert room.client.get("/").text == "<h1>next</h1>"
 
 
-def test_a_report_that_cannot_be_read_is_said(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_that_cannot_be_read_is_reported(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def silent(*_: object, **__: object) -> None:
         raise StoreUnavailable("the network is <down>")
 

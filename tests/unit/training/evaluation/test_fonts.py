@@ -41,7 +41,7 @@ def drawn(text: str) -> bytes:
 
 
 @pytest.mark.parametrize(("one", "other"), SCRIPTS.values(), ids=SCRIPTS.keys())
-def test_labels_of_every_script_are_told_apart_in_a_plot(one: str, other: str) -> None:
+def test_labels_of_every_script_are_distinguished_in_a_plot(one: str, other: str) -> None:
     assert fonts.families_for(one + other)[1] == set()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

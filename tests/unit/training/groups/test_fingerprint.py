@@ -88,7 +88,7 @@ def test_frames_of_a_fixed_camera_are_the_same_only_with_the_same_thing_in_them(
     assert same(*frames[3:]) == [False]
 
 
-def test_swatches_are_told_apart_by_their_colours() -> None:
+def test_swatches_are_distinguished_by_their_colours() -> None:
     def swatch(*colour: int) -> bytes:
         return saved(Image.new("RGB", (64, 64), colour), "PNG")
 
@@ -168,7 +168,7 @@ def test_a_glance_leaves_out_nothing_that_the_whole_test_confirms(draws, more, s
         assert prints.same(one, others).tolist() == prints.wholly_same(one, others).tolist()
 
 
-def test_frames_that_differ_are_told_apart_at_a_glance():
+def test_frames_that_differ_are_distinguished_at_a_glance():
     """Hardly any needs the whole test, which takes ten times as long."""
     spots = [(y, x, 2, 80) for y in range(0, 30, 4) for x in range(0, 30, 4)]
     prints = Prints(cells_of_camera(spots, 0))

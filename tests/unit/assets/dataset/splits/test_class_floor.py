@@ -102,7 +102,7 @@ def test_a_class_that_an_earlier_version_dealt_unevenly_can_be_dealt_again():
     assert "imgclf splits deal-again" in helps
 
 
-def test_what_is_advised_is_what_dealing_anew_would_come_to() -> None:
+def test_what_is_advised_is_what_dealing_again_would_come_to() -> None:
     rows = manifest(
         *each("cat", train=8, test=4), *each("dog", train=8, test=4), *each("fox", val=4)
     )
@@ -125,7 +125,7 @@ def test_what_is_advised_is_what_dealing_anew_would_come_to() -> None:
     assert remedy({BOUND: 1}) != remedy({UNEVEN: 1}) == "imgclf splits deal-again"
 
 
-def test_dealing_anew_is_foreseen_with_and_without_the_given_splits() -> None:
+def test_dealing_again_is_foreseen_with_and_without_the_given_splits() -> None:
     rows = manifest(*each("p", train=8, test=4), *each("q", train=7, val=1, test=4))
     rows = rows.append_column("sha256", pa.array([f"{n:064x}" for n in range(rows.num_rows)]))
     of_test = [split == "test" for split in rows["split"].to_pylist()]

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.unit
         ("数据", "gbk", "cp437"),
     ],
 )
-def test_the_name_that_was_meant_is_told(meant: str, written: str, read: str) -> None:
+def test_the_name_that_was_meant_is_reported(meant: str, written: str, read: str) -> None:
     assert misread(meant.encode(written).decode(read)) == meant
 
 

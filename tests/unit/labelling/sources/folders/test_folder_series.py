@@ -86,7 +86,7 @@ def test_a_series_with_the_same_classes_is_seen_through() -> None:
     assert (found.doubts, set(found.labels.values())) == ((), {"cat", "dog"})
 
 
-def test_a_backup_beside_splits_has_no_labels_and_is_told() -> None:
+def test_a_backup_beside_splits_has_no_labels_and_is_reported() -> None:
     found = layout("train/cat", "train/dog", "test/cat", "backup")
     assert (found.doubts, set(found.labels.values())) == ((), {"cat", "dog"})
     assert any("backup/" in text for text in found.warnings)

@@ -39,7 +39,7 @@ def classes(*folders: str) -> set[str]:
      "Unlabelled images", "not labelled yet", "still to sort", "000_unsorted", "_todo", "???", "？？",
      "还未分类", "아직 미분류", "restant à trier", "разобрать потом", "ikke sortert ennå", "no class"],
 )  # fmt: skip
-def test_what_is_still_to_be_sorted_has_no_labels_and_is_told(name: str, form: str) -> None:
+def test_what_is_still_to_be_sorted_has_no_labels_and_is_reported(name: str, form: str) -> None:
     name = unicodedata.normalize(form, name)
     found = layout("chat", "chien", name)
     assert (found.doubts, set(found.labels.values())) == ((), {"chat", "chien"})

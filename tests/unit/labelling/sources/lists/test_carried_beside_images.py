@@ -93,7 +93,7 @@ def test_what_may_be_something_else_is_named_with_the_remedy(
 
 
 @pytest.mark.parametrize("name", ["{}.jpg.json", "{}.jpg.supplemental-metadata.json"])
-def test_google_takeout_is_told_by_what_it_holds(tmp_path: Path, name: str) -> None:
+def test_google_takeout_is_recognised_by_its_content(tmp_path: Path, name: str) -> None:
     found = beside(tmp_path, name, lambda n: TAKEOUT)
     assert not found.labels
     assert ignored(found) == {SIDECAR: 24}
@@ -105,7 +105,7 @@ def test_shapes_of_superannotate_are_detection(tmp_path: Path) -> None:
     assert "SuperAnnotate's instances, detection" in doubt.question
 
 
-def test_a_state_of_superannotate_is_told(tmp_path: Path) -> None:
+def test_a_state_of_superannotate_is_reported(tmp_path: Path) -> None:
     state = {"name": "0.jpg", "status": "InProgress"}
     found = beside(tmp_path, "{}.jpg.json", lambda n: superannotate(n) | {"metadata": state}, 1)
     assert "InProgress" in found.layout

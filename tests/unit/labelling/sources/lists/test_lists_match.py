@@ -94,7 +94,7 @@ def test_what_is_not_clear_is_not_guessed(written, folder, fit):
     assert FileFinder(FileIndex(FILES), folder).find(written) == fit
 
 
-def test_many_files_of_one_name_are_told_apart():
+def test_many_files_of_one_name_are_distinguished():
     files = [f"{at}/frame.jpg" for at in range(200)]
     finder = FileFinder(FileIndex(files), "")
     assert finder.find("7/FRAME.jpg") == ["7/frame.jpg"]

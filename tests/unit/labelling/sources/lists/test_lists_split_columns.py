@@ -95,7 +95,7 @@ def test_a_class_may_be_called_like_a_split(title: str) -> None:
 
 @pytest.mark.parametrize("values", [(0, 1, 2, 3, 4), ("A", "B"), (0, 1)])
 @pytest.mark.parametrize("title", ["fold", "partition", "subset"])
-def test_a_column_of_splits_that_is_not_understood_is_told(title: str, values: tuple) -> None:
+def test_a_column_of_splits_that_is_not_understood_is_reported(title: str, values: tuple) -> None:
     reading = read(f"file,label,{title}", PETS, values)
     assert any(f"the column {title} has a name of splits" in w for w in reading.warnings)
     assert splits(f"file,label,{title}", PETS, values) == [None] * 4

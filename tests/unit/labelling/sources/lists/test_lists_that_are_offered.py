@@ -127,7 +127,9 @@ def test_all_lists_that_contradict_one_another_are_offered(tmp_path: Path) -> No
     }
 
 
-def test_a_list_of_several_labels_is_told_with_the_setting_that_reads_it(tmp_path: Path) -> None:
+def test_a_list_of_several_labels_is_reported_with_the_setting_that_reads_it(
+    tmp_path: Path,
+) -> None:
     lists = {
         "list_attr.txt": ATTRIBUTES,
         "labels.csv": "file,label\n" + IDENTITIES.replace(" ", ",c"),

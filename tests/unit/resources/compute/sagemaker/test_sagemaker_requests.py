@@ -282,7 +282,7 @@ def test_how_long_a_job_has_been_without_a_machine(
         ({"TrainingJobStatus": "Stopped", "SecondaryStatus": "Stopped"}, "from outside", False),
     ],
 )
-def test_failures_are_told_apart(fields: dict[str, Any], says: str, retry: bool) -> None:
+def test_failures_are_distinguished(fields: dict[str, Any], says: str, retry: bool) -> None:
     failure = failure_of(state_of("training", described("Failed", **fields)))
     assert failure is not None
     assert says in failure[0]

@@ -175,7 +175,7 @@ def test_columns_that_are_not_there_are_refused_with_those_that_are(expected):
         labels(table("file,a,b", cat_or_dog, cat_or_dog), *MANY, columns=expected)
 
 
-def test_columns_are_told_by_any_spelling_or_number():
+def test_columns_are_named_by_any_spelling_or_number():
     data = table("File Name,Best Guess,Other", cat_or_dog, lambda at: "x")
     for text in (
         ("File Name", "Best Guess"),
@@ -305,7 +305,7 @@ def cells(*said: str, separator: str = "\t", **options) -> list[str]:
 
 @pytest.mark.parametrize("sign", ["|", ";", ",", "; ", ", ", " | "])
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
-def test_several_labels_are_told_by_the_lists_own_consistency(sign, task):
+def test_several_labels_are_recognised_by_the_lists_own_consistency(sign, task):
     answer = (f"cat{sign}dog", "dog", "cat")
     if task == "multi_label":
         assert cells(*answer, task=task) == ["cat|dog", "dog", "cat"]

@@ -105,7 +105,7 @@ def test_annotations_of_no_image_or_category_are_named() -> None:
     ]
 
 
-def test_the_name_of_a_coco_file_tells_the_split_and_the_folder() -> None:
+def test_the_name_of_a_coco_file_shows_the_split_and_the_folder() -> None:
     value = coco({"image_id": 1, "category_id": 2})
     text = json.dumps(value).encode()
     for name, files in (
@@ -258,13 +258,13 @@ def test_numbers_are_named_by_the_same_file(value: dict[str, Any], understood: s
     assert not found.warnings
 
 
-def test_numbers_that_nothing_names_are_said() -> None:
+def test_numbers_that_nothing_names_are_reported() -> None:
     found = read({"a.jpg": 1, "b.jpg": 0})
     assert labels_of(found) == {"a.jpg": ("1",), "b.jpg": ("0",)}
     assert "the labels are numbers" in found.warnings[0]
 
 
-def test_several_labels_in_one_text_are_told_by_the_whole_file() -> None:
+def test_several_labels_in_one_text_are_recognised_by_the_whole_file() -> None:
     value = {"a.jpg": "cat|dog", "b.jpg": "dog", "c.jpg": ["cat"], "d.jpg": "", "e.jpg": []}
     assert labels_of(read(value, MULTI)) == {
         "a.jpg": ("cat", "dog"),

@@ -136,7 +136,7 @@ def test_tags_of_cvat_are_labels_of_whole_images() -> None:
     assert found.warnings == ["only tags are read; other annotations (box) are left out"]
 
 
-def test_several_tags_and_broken_xml_of_cvat_are_told() -> None:
+def test_several_tags_and_broken_xml_of_cvat_are_reported() -> None:
     two = '<annotations><image name="a.jpg"><tag label="cat"/><tag label="dog"/></image>'
     found = tags(f"{two}</annotations>", "multi_label")
     assert found is not None

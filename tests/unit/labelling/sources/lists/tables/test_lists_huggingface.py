@@ -137,7 +137,7 @@ def test_objects_are_no_labels():
     ["", "# no head", "---\n- a list\n---\n", "---\na: [\n---\n", "---\ndataset_info: 3\n---\n",
      "---\ndataset_info:\n  features: {a: b}\n---\n", "---\n&a [*a]\n---\n"],
 )  # fmt: skip
-def test_a_card_without_names_of_classes_tells_none(card):
+def test_a_card_without_names_of_classes_shows_none(card):
     assert classes_of_card(card) == {}
 
 

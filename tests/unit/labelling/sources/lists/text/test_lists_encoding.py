@@ -111,7 +111,7 @@ def test_a_question_about_the_encoding_stops_a_list():
     assert "--encoding cp1252" in dict(reading.doubts[0].answers)
 
 
-def test_a_long_list_is_told_by_a_part_and_read_whole():
+def test_a_long_list_is_recognised_by_a_part_and_read_whole():
     rows = [f"{at}.jpg,{('Bär', 'Käfer', 'cat')[at % 3]}" for at in range(50_000)]
     text = "file,label\n" + "\n".join(rows)
     read = decode_list("l.csv", text.encode("cp1252"))

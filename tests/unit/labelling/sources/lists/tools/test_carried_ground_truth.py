@@ -91,7 +91,7 @@ def test_a_number_that_the_class_map_lacks_is_named_and_the_rest_goes_on() -> No
     ]
 
 
-def test_failures_machines_and_unsure_workers_are_said() -> None:
+def test_failures_machines_and_unsure_workers_are_reported() -> None:
     failed = {"failure-reason": "ClientError: …", "human-annotated": "true"}
     found = read(
         image(1, tags=tags(0)),
