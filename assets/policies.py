@@ -121,7 +121,7 @@ class ReasonWeights(BaseModel):
 
 
 class LabellingPolicy(BaseModel):
-    """What people are asked to label, and how much of it lies ready for them."""
+    """Which images annotators get, and how many are ready for them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -191,7 +191,7 @@ class LabellingPolicy(BaseModel):
 
 
 class RetrainPolicy(BaseModel):
-    """When enough labels came from annotators to train a new model; whichever is first.
+    """How many new labels of annotators, or which age, start a training; the first that applies.
 
     What an ingest brings is trained on at once: it comes in one piece.
     """

@@ -262,7 +262,7 @@ def _of_errno(words: str, number: int) -> _Cause:
 
 
 def _code_in(words: str) -> str:
-    """Return the code for a failed connection, which obstore tells in words only; "" for others."""
+    """Return the code for a failed connection, which obstore reports as text only; "" for others."""
     if "http" not in words and "S3" not in words:
         return ""
     return next((code for pattern, code in _WORDS if pattern.search(words)), "")

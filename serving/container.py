@@ -1,10 +1,10 @@
-"""``python -m serving.container``: one model, served as SageMaker wants of a container.
+"""``python -m serving.container``: serve one model by SageMaker's container contract.
 
 The contract (https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html):
-SageMaker runs the image with the argument ``serve``, has unpacked ``model.tar.gz`` into
-``/opt/ml/model``, and takes the container for healthy once ``GET /ping`` answers 200. Here that
-means: the very model that the endpoint's template names is verified, loaded and warm. The
-server listens from its first second and says 503 until then; it exits with 1 if it cannot be.
+SageMaker runs the image with the argument ``serve`` after it has unpacked ``model.tar.gz`` into
+``/opt/ml/model``; the container is healthy once ``GET /ping`` answers 200. Here 200 means that the
+model named by the endpoint's template is verified, loaded and warm. Until then the server answers
+503; it exits with 1 if the model cannot be served.
 """
 
 import argparse

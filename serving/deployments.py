@@ -89,7 +89,7 @@ class DeploymentRecord(BaseModel):
 
 
 class EndpointStatus(BaseModel):
-    """What an endpoint does right now, as its host tells it."""
+    """The present state of an endpoint, as its host reports it."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 

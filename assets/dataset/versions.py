@@ -57,14 +57,14 @@ def newest_sources(store: ObjectStore, version: str) -> dict[str, str] | None:
 
 
 class Sources(BaseModel):
-    """From which content versions of the tables a data set came."""
+    """The content versions of the tables that a data set was made from."""
 
     raw_images: str
     annotations: str
 
 
 class Card(BaseModel):
-    """What ``card.json`` must have; it says more."""
+    """The required fields of ``card.json``; it has more."""
 
     model_config = ConfigDict(extra="allow")
 

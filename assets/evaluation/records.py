@@ -13,7 +13,7 @@ from object_store.store import ObjectStore
 
 
 class EvaluationRecord(BaseModel):
-    """What a record must have; see :func:`assets.evaluation.evaluation_report.evaluation_report`."""
+    """The required fields of a record; see :func:`assets.evaluation.evaluation_report.evaluation_report`."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 

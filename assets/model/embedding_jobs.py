@@ -332,7 +332,7 @@ class _Pretrained(BaseModel):
 
 
 class _Summary(BaseModel):
-    """What ``embedding.json`` must have."""
+    """The required fields of ``embedding.json``."""
 
     backbone: str
     dimension: int

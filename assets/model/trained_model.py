@@ -26,7 +26,7 @@ from training.config import CODE_VERSION, Hyperparameters
 
 
 class _Metrics(BaseModel):
-    """What ``metrics.json`` must have."""
+    """The required fields of ``metrics.json``."""
 
     digest: str
 

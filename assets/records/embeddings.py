@@ -6,7 +6,7 @@ from assets.records.materializations import MaterializationRecord
 
 
 class EmbeddingsRecord(MaterializationRecord):
-    """Which net computed the features of ``embeddings``.
+    """The net that computed the features of ``embeddings``.
 
     Attributes:
         backbone: name of the net; empty if no features were computed.

@@ -6,7 +6,7 @@ from assets.records.materializations import MaterializationRecord
 
 
 class EvaluationReportRecord(MaterializationRecord):
-    """Which model was evaluated last, and by which job.
+    """The model that was evaluated, and the job that evaluated it.
 
     Attributes:
         model_version: name of the training job.

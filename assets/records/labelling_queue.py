@@ -20,7 +20,7 @@ class ChosenImage(BaseModel):
 
 
 class LabellingQueueRecord(MaterializationRecord):
-    """What ``labelling_queue`` left in Label Studio, or would ask for without one.
+    """The open tasks in Label Studio, or without Label Studio the images that would become tasks.
 
     Attributes:
         open: number of open tasks.

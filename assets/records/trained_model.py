@@ -6,7 +6,7 @@ from assets.records.materializations import MaterializationRecord
 
 
 class TrainedModelRecord(MaterializationRecord):
-    """Which model ``trained_model`` made, and from what.
+    """The trained model and its inputs.
 
     Attributes:
         model_version: name of the training job.

@@ -56,7 +56,7 @@ from training.groups.groups import current_rows
 
 @dataclass(frozen=True)
 class Bench:
-    """What repairs need.
+    """Everything that a repair uses.
 
     Attributes:
         store: the store to repair.

@@ -51,7 +51,7 @@ class Backtest(_Frozen):
 
 
 class Saved(_Frozen):
-    """How many labels, drawn at random, would have been needed for the score of today.
+    """How many random labels the present score would have needed.
 
     Attributes:
         chosen: training images that the queue chose with a reason.

@@ -35,7 +35,7 @@ class ClassSummary(_Frozen):
 
 
 class AgreementSummary(_Frozen):
-    """How well people agree: see ``labelling.labels.agreement.Agreement``."""
+    """Agreement of the annotators: see ``labelling.labels.agreement.Agreement``."""
 
     images: int
     same: float | None

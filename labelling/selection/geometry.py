@@ -48,7 +48,7 @@ class Space:
 
     @cached_property
     def radius(self) -> float:
-        """The distance within which the label of one image tells much of another's.
+        """The distance within which the label of one image is informative about another's.
 
         Half the median distance of an image to the nearest labelled one, so it falls as labels are
         added. Without labels, the median distance between two images, so that the first batch

@@ -30,7 +30,7 @@ Warn = Callable[[str], None]
 
 
 class _Notice(BaseModel):
-    """What a notice must have."""
+    """The required fields of a notice."""
 
     format: Literal[1]
     keys: list[str]
@@ -67,7 +67,7 @@ class Arrivals(dg.ConfigurableResource, ABC):
 
 
 class NoArrivals(Arrivals):
-    """Nobody tells: a folder, or a bucket without notifications."""
+    """No notifications: a folder, or a bucket without them."""
 
     @property
     def tells(self) -> bool:

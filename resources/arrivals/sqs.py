@@ -38,7 +38,7 @@ Message = dict[str, Any]
 
 
 class SqsArrivals(Arrivals):
-    """The queue that the bucket tells of its objects.
+    """The queue that gets the notifications of the bucket.
 
     At least once: a message is deleted only when the notice of it lies in the store. One that is
     not understood is left alone, so that SQS moves it to the dead-letter queue.

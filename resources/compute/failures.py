@@ -44,7 +44,7 @@ def script_failure(exception: PipesException | None, failure_file: str) -> Scrip
     if exception:
         name = exception["name"] or "error"
         own = re.sub(rf"^([\w.]*\.)?{re.escape(name)}: ", "", exception["message"] or "")
-        # A permanent failure's own message is written for people; its class tells them nothing.
+        # A permanent failure's own message is written for people; its class is of no use to them.
         reason = own.strip() if name == PermanentFailure.__name__ else f"{name}: {own.strip()}"
         return ScriptFailure(reason, "".join(exception["stack"]), permanent)
     return ScriptFailure(failure_file, "", permanent) if failure_file else None

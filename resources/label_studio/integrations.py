@@ -148,7 +148,7 @@ class IntegrationsApi:
         return [_webhook(row) for row in (*ours[:-1], *strays, *left)]
 
     def _drop_made_webhooks(self, backends: Iterable[str]) -> None:
-        """Delete the webhooks that Label Studio made by itself for our backend.
+        """Delete the webhooks that Label Studio created automatically for our backend.
 
         For each new backend it makes one, for all actions, with the whole payload and without our
         secret, and never moves or deletes it. Every save would wait for this webhook, too.

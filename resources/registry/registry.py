@@ -32,7 +32,7 @@ class DigestMismatch(RegistryError):
 
 
 class ModelPackage(BaseModel):
-    """One registered model: what it is made of, what it scored, and who let it through."""
+    """A registered model: its inputs, its scores and its approval."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 

@@ -35,7 +35,7 @@ class CredentialsUnusable(ImgclfError, ValueError):
 
 
 class Credentials(BaseModel):
-    """What the backend asks of those who call it. Printing it shows none of it."""
+    """The credentials that the backend requires from its callers; the repr hides them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

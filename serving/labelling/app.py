@@ -89,7 +89,7 @@ def create_backend_app(backend: Backend, prelabeller: Prelabeller | None = None)
 
     @app.get("/ping")
     async def ping() -> JSONResponse:
-        """Whether this process is there; tells nothing else, so it asks for nothing."""
+        """Answer that this process is alive; without other information, so without credentials."""
         return JSONResponse({"status": "ok"})
 
     app.include_router(_contract(backend, prelabeller, bodies))

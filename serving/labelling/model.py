@@ -1,4 +1,4 @@
-"""The model for annotators: production's, or staging's as long as production has none."""
+"""The model for annotators: production's, or staging's while production has none."""
 
 import logging
 import threading

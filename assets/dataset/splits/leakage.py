@@ -20,8 +20,8 @@ def crossing_pairs(
 ) -> list[tuple[str, str]]:
     """Find near-duplicates in different splits.
 
-    A pair's hashes differ in at most ``max_distance`` bits, and its fingerprints do not tell the
-    images apart. By the pigeonhole principle, two such hashes agree in at least one of
+    A pair's hashes differ in at most ``max_distance`` bits, and its fingerprints do not distinguish
+    the images. By the pigeonhole principle, two such hashes agree in at least one of
     ``max_distance + 1`` bands.
 
     Args:
@@ -44,8 +44,8 @@ def crossing_pairs(
 def _print_test(
     images: pa.Table, max_distance: int, fingerprints: Fingerprints
 ) -> Callable[[int, np.ndarray], np.ndarray]:
-    """Return a function that keeps, of the other images (positions), those that fingerprints do not
-    tell from the one.
+    """Return a function that keeps those of the other images (positions) that fingerprints do not
+    distinguish from the one.
     """
     from training.groups.fingerprint import Prints
 

@@ -26,7 +26,7 @@ _LONGEST_NAME = 63
 
 
 class _Values(BaseModel):
-    """What ``<n>.json`` must have."""
+    """The required fields of ``<n>.json``."""
 
     start_after: str | None
 

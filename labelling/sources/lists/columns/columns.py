@@ -175,7 +175,7 @@ class _Chooser:
         if not choice:
             self._refuse_masks(file)
             return Columns(file, split=split)
-        # A constant column tells nothing, if another one varies.
+        # A constant column has no information, if another one varies.
         choice = [at for at in choice if len(set(self._values[at])) > 1] or choice
         if len(choice) == 1:
             return self._checked(file, choice[0], split)

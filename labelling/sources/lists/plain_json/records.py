@@ -193,7 +193,7 @@ def _names_images(table: Table, names_a_file: Callable[[str], bool]) -> bool:
 
 
 def _lookup(finder: FileFinder) -> Callable[[str], bool]:
-    """A function that tells whether a text names an image of the source."""
+    """Return a function that checks whether a text names an image of the source."""
 
     @lru_cache(maxsize=1 << 16)
     def names_a_file(cell: str) -> bool:

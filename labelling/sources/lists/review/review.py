@@ -201,7 +201,7 @@ def _divides(title: str, values: Sequence[str]) -> bool:
     if "" in counts and len(counts) > 1 and is_never_a_class(title):
         return True  # a reason in free text, empty if there is none
     if not 2 <= len(counts) <= _MOST:
-        # A constant column tells nothing, unless it says that no line counts.
+        # A constant column has no information, unless it says that no line counts.
         return len(counts) == 1 and called and bool(counts.keys() & _REFUSING)
     filled = {value for value in counts if value}
     if filled and filled <= _WORDS:
