@@ -10,6 +10,7 @@ import typer
 from imgclf_dagster.cli import release
 from imgclf_dagster.line import progress
 from imgclf_dagster.profiles import chosen
+from serving.deployments import EndpointStatus
 
 pytestmark = pytest.mark.unit
 
@@ -32,8 +33,13 @@ class Endpoints:
         assert stage == "prod"
         self.looks += 1
         digest = WANTED.digest if self.looks >= self._at else "1" * 64
-        return SimpleNamespace(
-            name="imgclf-prod", digest=digest, status="InService", model_version="train-1"
+        return EndpointStatus(
+            name="imgclf-prod",
+            stage="prod",
+            status="InService",
+            model_version="train-1",
+            digest=digest,
+            record_key=None,
         )
 
     def links(self, stage: str) -> dict[str, str]:
