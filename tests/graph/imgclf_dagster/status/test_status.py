@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 from rich.text import Text
 
-from assets.dataset.splits import former_splits
+from assets.dataset.splits import former_splits, splitting
 from assets.dataset.splits.generations import deal_again
 from assets.evaluation.records import record_evaluation
 from assets.records.trained_model import TrainedModelRecord
@@ -205,7 +205,7 @@ def test_whoever_approves_is_told_of_a_former_test_split_and_of_a_champion_that_
     (waiting,), warning = dispute()
     assert waiting.startswith("train-1 waits, but it was tested on a former test split")
     assert "train-1: it was tested on a former test split" in warning
-    monkeypatch.setattr(former_splits, "current_groups", lambda _: tested)  # dealt as before
+    monkeypatch.setattr(splitting, "current_groups", lambda _: tested)  # dealt as before
     assert dispute() == ([], "")
     monkeypatch.undo()
     assert "it cannot be read whether it was tested before or after that" in dispute()[1]
