@@ -1,5 +1,6 @@
 """Check every object of the store, several at once and with bounded memory."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -18,7 +19,8 @@ from assets.ingestion.image_index import images_table
 from assets.model.digest import actual_digest
 from assets.model.feature_store import stored_features, stored_probabilities
 from imgclf_dagster.store_doctor.kinds import Known, Look, check_object
-from object_store.contents.damage import DamagedObject
+from object_store.contents.damage import OVERTAKEN, DamagedObject
+from object_store.contents.numbered import newest_key
 from object_store.contents.tables import Table
 from object_store.contents.vectors import Vectors
 from object_store.errors import KeyMissing, ObjectRefused, StoreError
@@ -27,6 +29,11 @@ from object_store.store import DAMAGED, ObjectStore
 from object_store.transfer import at_once, workers
 from resources.compute.outputs import read_job
 from serving.deployments import STAGES, RecordError, parse_record, records_prefix
+
+NUMBERED = re.compile(
+    r"(checks|endpoints|splits/dealt)/|models/[^/]+/evaluations/|datasets/[^/]+/sources/"
+)
+"""Keys of records of which the newest counts."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of objects checked and of all objects."""
@@ -62,7 +69,7 @@ def examine_store(
     store.require()
     found: dict[str, Trouble] = {}
     for damage in _of_tables(store):
-        found.setdefault(damage.key, _trouble(damage))
+        found.setdefault(damage.key, _trouble(store, damage))
     look = Look(store, _known_images(store), _sums(store))
 
     def check(info: ObjectInfo) -> DamagedObject | StoreError | None:
@@ -81,12 +88,12 @@ def examine_store(
         zip(listed, at_once(check, listed, threads=threads, weigh=_weight), strict=True), start=1
     ):
         if isinstance(error, DamagedObject):
-            found.setdefault(error.key, _trouble(error))
+            found.setdefault(error.key, _trouble(store, error))
         elif error is not None:
             found.setdefault(info.key, Trouble(info.key, str(error), "see the reason"))
         on_progress(done, len(listed))
     for damage in (*_of_data_sets(store, listed), *_of_what_serves(store)):
-        found.setdefault(damage.key, _trouble(damage))
+        found.setdefault(damage.key, _trouble(store, damage))
     return sorted(found.values(), key=lambda trouble: trouble.key)
 
 
@@ -94,8 +101,13 @@ def _weight(info: ObjectInfo) -> int:
     return min(info.size, 64 * 2**20)
 
 
-def _trouble(damage: DamagedObject) -> Trouble:
-    return Trouble(damage.key, damage.flaw, damage.remedy)
+def _trouble(store: ObjectStore, damage: DamagedObject) -> Trouble:
+    """Describe a damaged object; of a record that a newer one replaced, the remedy is shorter."""
+    remedy = damage.remedy
+    if NUMBERED.match(damage.key):
+        newest = newest_key(store, damage.key.rpartition("/")[0])
+        remedy = remedy if newest in (None, damage.key) else OVERTAKEN
+    return Trouble(damage.key, damage.flaw, remedy)
 
 
 def tables(store: ObjectStore) -> list[Table | Vectors]:

@@ -25,7 +25,8 @@ from assets.dataset.repair import (
 )
 from assets.dataset.shards import shards_table
 from assets.dataset.splits.fingerprints import fingerprints_table
-from assets.dataset.splits.generations import generation_number
+from assets.dataset.splits.generations import DEALT, generation_number
+from assets.dataset.splits.lost_generation import lost_generation
 from assets.dataset.splits.splitting import groups_table, update_groups
 from assets.dataset.versions import DATASETS
 from assets.ingestion.image_index import (
@@ -162,6 +163,16 @@ def _groups_table(bench: Bench, trouble: Trouble) -> str:
     table.compact()
     update_groups(store, images, bench.line.split)
     return f"the splits of {words.count(len(rows), 'image')} are from the data sets; new ones are dealt"
+
+
+def _generation(bench: Bench, trouble: Trouble) -> str:
+    if newest_key(bench.store, DEALT) != trouble.key:
+        return _superseded(bench, trouble)
+    found = lost_generation(bench.store, bench.line.split)
+    if found is None:
+        return ""
+    replace(bench.store, trouble.key, found.model_dump_json(indent=1).encode())
+    return f"written again as dealing {found.generation} ({found.reason})"
 
 
 def _fingerprints_table(bench: Bench, trouble: Trouble) -> str:
@@ -305,6 +316,7 @@ _REPAIRS: tuple[tuple[str, Repair], ...] = (
     (r"annotations/", _snapshot),
     (r"datasets/[^/]+/(manifest\.parquet|card\.json)$", _version),
     (r"tables/fingerprints/", _fingerprints_table),
+    (r"splits/dealt/", _generation),
     (r"tables/groups/", _groups_table),
     (r"datasets/[^/]+/(manifest\.parquet|card\.json)$", _version),
     (r"tables/shards/", _places),

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from assets.policies import SplitPolicy
+from object_store.contents.damage import DamagedObject
 from object_store.contents.numbered import add_record, newest_key
 from object_store.contents.reading import read_record
 from object_store.store import ObjectStore
@@ -95,7 +96,12 @@ def deal_again(store: ObjectStore, policy: SplitPolicy, reason: str, *, by: str 
         reason: why, for people.
         by: who asked for it; empty: the pipeline itself.
     """
-    number = generation_number(store) + 1
+    try:
+        number = generation_number(store) + 1
+    except DamagedObject:  # what damaged it is mended by this: the new record is read instead
+        from assets.dataset.splits.lost_generation import highest_generation
+
+        number = highest_generation(store) + 1
     return begin_generation(store, policy, reason, number=number, by=by)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from assets.dataset.splits.generations import deal_again, generation_number
+from assets.evaluation.records import record_evaluation
 from assets.queue.ledger import QueueBatch, QueuedImage, write_batch
 from assets.release.verification import package_objections
 from imgclf_dagster.profiles.chosen import build_registry
@@ -21,10 +23,12 @@ from imgclf_dagster.store_doctor.repair import Bench, repair_all
 from labelling.labels.corrections import Correction, correction_key
 from labelling.labels.events import Rename, event_key, to_json
 from object_store.contents.damage import DamagedObject
+from object_store.contents.numbered import newest_key
 from object_store.store import ObjectStore
 from resources.registry import mlflow as mlflow_registry
 from resources.registry.mlflow_database import TaggedVersion
 from resources.registry.registry import RegistryError
+from serving.deployments import DeploymentRecord
 from serving.endpoint.address import read_address
 
 pytestmark = pytest.mark.graph
@@ -90,6 +94,7 @@ REBUILT = {
     "image table": r"tables/images/",
     "label table": r"tables/labels/",
     "groups": r"tables/groups/",
+    "dealing": r"splits/dealt/",
     "places": r"tables/shards/",
     "shard": r"datasets/shards/",
     "manifest": r"datasets/[^/]+/manifest",
@@ -312,13 +317,92 @@ def test_a_model_that_no_stage_serves_is_moved_aside_to_be_trained_again(world: 
     assert any("artefact cannot be used" in why for why in package_objections(store, world.package))
 
 
-def test_a_record_that_a_newer_one_overtook_is_moved_aside(world: Any) -> None:
-    store, bench = world.store, Bench(world.store, world.line)
-    key = damaged(store, r"checks/trained_model/.*/beats_champion/", "half")
-    assert repair_all(bench, examine_store(store)) == {}
+def judged_again(world: Any) -> None:
     world.judge(VERSION, "beats_champion", digest=world.package.digest)
-    assert key in repair_all(bench, examine_store(store))
-    assert examine_store(store) == []
+
+
+def evaluated_again(world: Any) -> None:
+    pristine = world.home.parent / "pristine"
+    (path,) = (pristine / f"models/{VERSION}/evaluations").iterdir()
+    record_evaluation(world.store, VERSION, json.loads(path.read_bytes()))
+
+
+def made_again(world: Any) -> None:
+    done = world.run(*DATA)
+    assert set(DATA) <= set(done.materialized), done.why
+
+
+def deployed_again(world: Any) -> None:
+    world.store.put("endpoints/prod/0000000000002-train-1.json", RECORD)
+
+
+RECORD = DeploymentRecord.at(
+    2,
+    stage="prod",
+    model_version="train-1",
+    digest="d" * 64,
+    model_key="models/train-1/output/model.tar.gz",
+    deployed_by="me",
+    reason="",
+).model_dump_json().encode()  # fmt: skip
+
+
+def dealt_again(world: Any) -> None:
+    assert deal_again(world.store, world.line.split, "asked").generation == 1
+
+
+REMEDIED: dict[str, tuple[str, Callable[[Any], None]]] = {
+    "verdict": (DECIDED["verdict"], judged_again),
+    "sources": (r"datasets/(?!d+/)[^/]+/sources/", made_again),
+    "evaluation": (DECIDED["evaluation"], evaluated_again),
+    "materialization": (r"materializations/dataset/", made_again),
+    "deployment": (r"endpoints/prod/", deployed_again),
+    "dealing": (r"splits/dealt/", dealt_again),
+}
+"""What the printed remedy of a damaged record does, by the kind of record."""
+
+
+@pytest.mark.parametrize(("pattern", "remedy"), REMEDIED.values(), ids=REMEDIED)
+def test_who_follows_the_printed_remedy_to_its_end_contents_the_doctor(
+    world: Any, pattern: str, remedy: Callable[[Any], None]
+) -> None:
+    store = world.store
+    if pattern.startswith("endpoints"):
+        store.put("endpoints/prod/0000000000001-train-0.json", b"{}")
+    key = damaged(store, pattern, "shape")
+    (found,) = examine_store(store)
+    assert found.key == key
+    assert found.remedy.endswith("moves the damaged one aside")
+    remedy(world)
+    left = [trouble for trouble in examine_store(store) if trouble.key == key]
+    assert ["--repair" in trouble.remedy for trouble in left] == [True]
+    assert key in repair_all(Bench(store, world.line), left)
+    assert key not in [trouble.key for trouble in examine_store(store)]
+    assert store.exists(f"damaged/{key}")
+
+
+def test_a_damaged_dealing_that_no_run_followed_yet_is_not_lost(world: Any) -> None:
+    store = world.store
+    deal_again(store, world.line.split, "asked")
+    key = newest_key(store, "splits/dealt/")
+    assert key
+    store.delete(key)
+    store.put(key, b"[]")
+    assert key in repair_all(Bench(store, world.line), examine_store(store))
+    assert generation_number(store) == 1
+
+
+def test_a_dealing_of_which_nothing_tells_the_settings_is_left_to_a_person(world: Any) -> None:
+    store = world.store
+    card = f"datasets/{world.dataset}/card.json"
+    unknown = json.loads(store.get(card)) | {"generation": None}
+    store.delete(card)
+    store.put(card, json.dumps(unknown).encode())
+    key = damaged(store, r"splits/dealt/", "shape")
+    (found,) = examine_store(store)
+    assert repair_all(Bench(store, world.line), [found]) == {}
+    assert "backup" in found.remedy
+    assert store.get(key) == DAMAGES["shape"](b"")
 
 
 @pytest.mark.parametrize(
