@@ -69,6 +69,19 @@ def local_row(key: str, status: os.stat_result) -> Row:
     return key, status.st_size, etag, modified
 
 
+_LOCAL_ETAG = re.compile(r'"[0-9a-f]+-([0-9a-f]+)-([0-9a-f]+)"')
+
+
+def written_at(etag: str) -> str:
+    """Return size and time of a file's etag without its inode; "" if they do not identify a write.
+
+    A copy of a folder (``cp -a``, ``rsync -a``, a restored backup) keeps both, but not the inode.
+    Times of whole seconds do not identify a write: archives keep no finer ones.
+    """
+    found = _LOCAL_ETAG.fullmatch(etag)
+    return f"{found[1]}-{found[2]}" if found and int(found[1], 16) % 1_000_000 else ""
+
+
 def local_rows(
     root: Path, prefix: str, start_after: str | None, flaws: Flaws | None = None
 ) -> Iterator[Row]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from labelling.sources.containers.litter import litter_of_key
 from object_store.contents.tables import Table
 from object_store.errors import KeyMissing, ObjectRefused
 from object_store.listing import unread
-from object_store.rows import remote_flaw
+from object_store.rows import remote_flaw, written_at
 from object_store.store import ObjectStore
 from object_store.transfer import at_once, head_many, workers
 
@@ -110,6 +111,35 @@ class ListingDiff:
         return bool(self.new.num_rows or len(self.gone))
 
 
+def _without_copies(
+    changed: pa.ChunkedArray, was: pa.ChunkedArray, now: pa.ChunkedArray, known: pa.ChunkedArray
+) -> pa.ChunkedArray:
+    """Take those out of ``changed`` that a copy of the whole folder gave another inode alone.
+
+    Args:
+        changed: for each listed object, whether its etag is another one.
+        was: for each listed object, its etag in the table; null: it is not there.
+        now: the listed etags.
+        known: every etag of the table.
+    """
+    suspects = np.flatnonzero(is_true(pc.and_(changed, pc.is_valid(was))))
+    before, after = (flat(etags).take(pa.array(suspects)).to_pylist() for etags in (was, now))
+    writes = [written_at(etag) for etag in before]
+    same = [bool(one) and one == written_at(etag) for one, etag in zip(writes, after, strict=True)]
+    if not any(same):
+        return changed
+    # The inode is what tells two files of one size and time apart whose names were swapped.
+    twice = Counter(written_at(etag) for etag in known.to_pylist())
+    copies = [
+        at
+        for at, write, is_same in zip(suspects, writes, same, strict=True)
+        if is_same and twice[write] == 1
+    ]
+    still = is_true(changed).copy()
+    still[copies] = False
+    return pa.chunked_array([pa.array(still)])
+
+
 def diff_listing(listing: pa.Table, indexed: pa.Table, *, again: bool = False) -> ListingDiff:
     """Compare a listing with the image table; pure.
 
@@ -127,6 +157,7 @@ def diff_listing(listing: pa.Table, indexed: pa.Table, *, again: bool = False) -
     position = pc.index_in(listing["key"], value_set=known["key"].combine_chunks())
     etags = pc.take(known["etag"], position)
     changed = pc.fill_null(pc.not_equal(etags, listing["etag"]), True)
+    changed = _without_copies(changed, etags, listing["etag"], known["etag"])
     passed = _litter(listing["key"].filter(pc.is_null(position)))
     if passed:
         keys = pa.array(list(passed), pa.string())

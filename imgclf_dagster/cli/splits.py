@@ -68,6 +68,7 @@ def deal_again_command(
     """
     from assets.dataset.splits.generations import deal_again
     from assets.dataset.splits.given_splits import withdraw_given_splits
+    from assets.dataset.splits.lost_generation import highest_generation
     from imgclf_dagster.settings.root import load_settings
 
     settings = load_settings()
@@ -81,7 +82,9 @@ def deal_again_command(
     user = current_user()
     if without_given:
         console.print(f"{withdraw_given_splits(store):,} given splits are taken back")
-    found = deal_again(store, settings.split, f"asked for by {user}", by=user)
+    # Also over a damaged record, of which this is a remedy.
+    number = highest_generation(store) + 1
+    found = deal_again(store, settings.split, f"asked for by {user}", by=user, number=number)
     console.print(
         f"[green]✓[/] written: dealing {found.generation}. `imgclf run` deals the images and "
         "makes a data set with it"

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from assets.policies import SplitPolicy
-from object_store.contents.damage import DamagedObject
 from object_store.contents.numbered import add_record, newest_key
 from object_store.contents.reading import read_record
 from object_store.store import ObjectStore
@@ -87,7 +86,14 @@ def begin_generation(
     return found
 
 
-def deal_again(store: ObjectStore, policy: SplitPolicy, reason: str, *, by: str = "") -> Generation:
+def deal_again(
+    store: ObjectStore,
+    policy: SplitPolicy,
+    reason: str,
+    *,
+    by: str = "",
+    number: int | None = None,
+) -> Generation:
     """Begin the next generation: the next run groups and deals all images again.
 
     Args:
@@ -95,13 +101,11 @@ def deal_again(store: ObjectStore, policy: SplitPolicy, reason: str, *, by: str 
         policy: settings of the splits.
         reason: why, for people.
         by: who asked for it; empty: the pipeline itself.
+        number: number of the generation; ``None``: the one after the present, whose record must
+            be readable.
     """
-    try:
+    if number is None:
         number = generation_number(store) + 1
-    except DamagedObject:  # what damaged it is mended by this: the new record is read instead
-        from assets.dataset.splits.lost_generation import highest_generation
-
-        number = highest_generation(store) + 1
     return begin_generation(store, policy, reason, number=number, by=by)
 
 

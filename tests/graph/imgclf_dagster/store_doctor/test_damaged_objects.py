@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from assets.dataset.splits.generations import deal_again, generation_number
 from assets.evaluation.records import record_evaluation
 from assets.queue.ledger import QueueBatch, QueuedImage, write_batch
 from assets.release.verification import package_objections
+from imgclf_dagster.cli.main import app
 from imgclf_dagster.profiles.chosen import build_registry
 from imgclf_dagster.settings.root import Settings
 from imgclf_dagster.store_doctor.examine import examine_store
@@ -268,10 +270,6 @@ def test_a_killed_repair_goes_on(world: Any, monkeypatch: pytest.MonkeyPatch) ->
 def test_the_command_says_key_flaw_and_remedy_and_its_exit_code(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from typer.testing import CliRunner
-
-    from imgclf_dagster.cli.main import app
-
     monkeypatch.setenv("IMGCLF_HOME", str(world.home))
     monkeypatch.setenv("IMGCLF_SETTINGS", str(world.home / "imgclf.toml"))
     key = damaged(world.store, r"datasets/shards/", "half")
@@ -348,7 +346,8 @@ RECORD = DeploymentRecord.at(
 
 
 def dealt_again(world: Any) -> None:
-    assert deal_again(world.store, world.line.split, "asked").generation == 1
+    done = CliRunner().invoke(app, ["splits", "deal-again", "--yes"])
+    assert "written: dealing 1" in done.output, done.output
 
 
 REMEDIED: dict[str, tuple[str, Callable[[Any], None]]] = {
@@ -364,8 +363,10 @@ REMEDIED: dict[str, tuple[str, Callable[[Any], None]]] = {
 
 @pytest.mark.parametrize(("pattern", "remedy"), REMEDIED.values(), ids=REMEDIED)
 def test_who_follows_the_printed_remedy_to_its_end_contents_the_doctor(
-    world: Any, pattern: str, remedy: Callable[[Any], None]
+    world: Any, pattern: str, remedy: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("IMGCLF_HOME", str(world.home))
+    monkeypatch.setenv("IMGCLF_SETTINGS", str(world.home / "imgclf.toml"))
     store = world.store
     if pattern.startswith("endpoints"):
         store.put("endpoints/prod/0000000000001-train-0.json", b"{}")

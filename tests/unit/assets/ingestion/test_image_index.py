@@ -1,12 +1,16 @@
 """The comparison of a listing with the image table."""
 
 import hashlib
+import os
+import shutil
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from assets.ingestion.image_index import diff_listing, images_version, newest_rows, usable_images
-from object_store.listing import with_unread
+from object_store.listing import to_table, with_unread
+from object_store.rows import local_rows
 
 pytestmark = pytest.mark.unit
 
@@ -106,3 +110,47 @@ def test_the_version_is_a_hash_of_what_can_be_used_and_of_what_cannot(
     text = "\n".join([*sorted(set(good)), "", *sorted(keys[images : images + bad])])
     table = pa.table({name: pa.array(column, pa.string()) for name, column in rows.items()})
     assert images_version(table) == hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def test_a_copied_folder_has_nothing_new_and_swapped_files_are_new() -> None:
+    def etag(inode: str, microseconds: int, size: str) -> str:
+        return f'"{inode}-{microseconds:x}-{size}"'
+
+    once, other, whole = 1_700_000_000_123_456, 1_700_000_000_123_457, 1_700_000_000_000_000
+    table = indexed(
+        ("a", etag("1", once, "ff"), "ok"),
+        ("b", etag("2", other, "ff"), "ok"),
+        ("c", etag("3", other, "ff"), "ok"),
+        ("d", etag("4", whole, "aa"), "ok"),
+        ("e", '"d41d8cd98f00b204e9800998ecf8427e-3"', "ok"),
+    )
+
+    def new(**objects: str) -> list[str]:
+        listing = listed(
+            **{**dict(zip("abcde", table["etag"].to_pylist(), strict=True)), **objects}
+        )
+        return diff_listing(listing, table).new["key"].to_pylist()
+
+    assert new() == []
+    assert new(a=etag("9", once, "ff")) == [], "another inode alone: a copy"
+    assert new(a=etag("9", other, "ff"), b=etag("9", other, "fe")) == ["a", "b"]
+    swapped = {"b": etag("3", other, "ff"), "c": etag("2", other, "ff")}
+    assert new(**swapped) == ["b", "c"], "two of one time and size may be swapped"
+    assert new(d=etag("9", whole, "aa")) == ["d"], "an archive keeps whole seconds"
+    assert new(e='"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-3"') == ["e"], "a bucket's"
+
+
+def test_the_files_of_a_copied_home_are_not_new(tmp_path: Path) -> None:
+    raw = tmp_path / "home" / "raw"
+    raw.mkdir(parents=True)
+    for number in range(3):
+        path = raw / f"{number}.png"
+        path.write_bytes(bytes(number + 1))
+        os.utime(path, ns=(0, 1_700_000_000_123_456_789 + number * 1000))
+    shutil.copytree(tmp_path / "home", tmp_path / "copy")
+    before, after = (
+        to_table(local_rows(tmp_path / name, "raw/", None)) for name in ("home", "copy")
+    )
+    assert before["etag"] != after["etag"]
+    known = indexed(*((row["key"], row["etag"], "ok") for row in before.to_pylist()))
+    assert not diff_listing(after, known)
