@@ -4,6 +4,7 @@ They are recorded in the registry, which is the source of truth; the assets carr
 """
 
 from collections.abc import Sequence
+from datetime import UTC
 from typing import Any
 
 from assets.release.verdicts import MODEL_CHECKS, STAGING_CHECKS, failed_checks
@@ -12,7 +13,7 @@ from errors.base import ImgclfError
 from object_store.contents.numbered import number_of
 from object_store.store import ObjectStore
 from resources.endpoints.endpoint_host import Endpoints
-from resources.registry.registry import ModelPackage, ModelRegistry
+from resources.registry.registry import ApprovalStatus, ModelPackage, ModelRegistry
 from serving.deployments import DeploymentRecord, version_in
 
 
@@ -59,6 +60,37 @@ def choose_package(
             f"{len(found) or 'no'} packages begin with {model_version!r}; the newest are {known}"
         )
     return found[0]
+
+
+def former_decision(package: ModelPackage, status: ApprovalStatus, *, named: bool) -> str:
+    """Return who decided the opposite about a package before, when and why; "" if nobody did.
+
+    Args:
+        package: as the registry has it.
+        status: the decision that a person is about to make.
+        named: whether they named its version.
+
+    Raises:
+        DecisionError: somebody did, and the version was not named.
+    """
+    if package.approval_status in (status, "PendingManualApproval"):
+        return ""
+    text = f"it was {decided_words(package)}"
+    if not named:
+        verb = "approve" if status == "Approved" else "reject"
+        raise DecisionError(
+            f"{package.model_version} is on staging, but {text}",
+            f'to decide otherwise, name it: imgclf {verb} {package.model_version} --reason "…"',
+        )
+    return text
+
+
+def decided_words(package: ModelPackage) -> str:
+    """Return a decision in words: ``rejected by ann on 2026-01-05 08:00 UTC: too dark``."""
+    moment = package.approval_changed_at
+    when = f" on {moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if moment else ""
+    reason = f": {package.approval_reason}" if package.approval_reason else ""
+    return f"{package.approval_status.lower()} by {package.approver or 'nobody'}{when}{reason}"
 
 
 def _refuse_if_blocked(store: ObjectStore, names: Sequence[str | None]) -> None:

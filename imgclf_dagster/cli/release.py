@@ -77,7 +77,7 @@ def approve_command(reason: Reason, model_version: Version = None, by: By = None
     """
     with without_collection("dagster"):
         from assets.release.verification import package_objections
-        from imgclf_dagster.decisions import choose_package
+        from imgclf_dagster.decisions import choose_package, former_decision
         from imgclf_dagster.home.home import prepare_home
         from imgclf_dagster.profiles.chosen import build_endpoints, build_registry
         from imgclf_dagster.settings.root import load_settings
@@ -87,6 +87,9 @@ def approve_command(reason: Reason, model_version: Version = None, by: By = None
     store = prepare_home(settings)
     registry, endpoints = build_registry(settings), build_endpoints(settings)
     package = choose_package(registry, endpoints, model_version)
+    former = former_decision(package, "Approved", named=model_version is not None)
+    if former:
+        console.print(f"[yellow]{escape(package.model_version)}:[/] {escape(former)}")
     objections = package_objections(store, package, after_staging=True)
     if objections:
         listed = "\n".join(f"- {objection}" for objection in objections)
@@ -98,9 +101,10 @@ def approve_command(reason: Reason, model_version: Version = None, by: By = None
         by=by or current_user(),
         reason=reason,
         digest=package.digest,
+        after=package.decision_order,
     )
     _say_decided(registry, approved)
-    _carry_out(settings, _Wanted(approved.model_version, approved.digest))
+    _carry_out(settings, _Wanted(approved.model_version, approved.digest), registry, approved)
 
 
 def _warn(store: "ObjectStore", package: "ModelPackage") -> None:
@@ -133,7 +137,12 @@ def reject_command(reason: Reason, model_version: Version = None, by: By = None)
         by: who decides; ``None``: the user name.
     """
     with without_collection("dagster"):
-        from imgclf_dagster.decisions import choose_package, live_deployment, previous_deployment
+        from imgclf_dagster.decisions import (
+            choose_package,
+            former_decision,
+            live_deployment,
+            previous_deployment,
+        )
         from imgclf_dagster.home.home import prepare_home
         from imgclf_dagster.profiles.chosen import build_endpoints, build_registry
         from imgclf_dagster.settings.root import load_settings
@@ -143,6 +152,9 @@ def reject_command(reason: Reason, model_version: Version = None, by: By = None)
     prepare_home(settings)
     registry, endpoints = build_registry(settings), build_endpoints(settings)
     package = choose_package(registry, endpoints, model_version)
+    former = former_decision(package, "Rejected", named=model_version is not None)
+    if former:
+        console.print(f"[yellow]{escape(package.model_version)}:[/] {escape(former)}")
     serving = live_deployment(endpoints, registry)
     in_production = serving is not None and serving.digest == package.digest
     target = previous_deployment(endpoints, registry) if in_production else None
@@ -152,10 +164,11 @@ def reject_command(reason: Reason, model_version: Version = None, by: By = None)
         by=by or current_user(),
         reason=reason,
         digest=package.digest,
+        after=package.decision_order,
     )
     _say_decided(registry, rejected)
     if target is not None:
-        _carry_out(settings, _Wanted(target.model_version, target.digest))
+        _carry_out(settings, _Wanted(target.model_version, target.digest), registry, rejected)
     elif in_production:
         raise fail(
             f"{package.model_version} is in production and there is no approved version before it "
@@ -198,27 +211,60 @@ def _say_decided(registry: "ModelRegistry", decided: "ModelPackage") -> None:
     Raises:
         typer.Exit: the registry has another decision, made at the same time.
     """
-    known = registry.get(decided.model_version)
-    if (known.decision, known.approval_status) != (decided.decision, decided.approval_status):
-        raise fail(
-            f"{decided.model_version} is {known.approval_status} in the registry, by "
-            f"{known.approver or 'nobody'}: somebody else decided at the same time"
-        )
+    _require_standing(registry, decided)
     what = decided.approval_status.lower()
     console.print(f"{escape(decided.model_version)} is {what} by {escape(decided.approver)}")
 
 
-def _carry_out(settings: "Settings", wanted: _Wanted) -> None:
-    """Carry out the decision: wait for ``imgclf up`` to do it if it runs, else run it here.
+def _require_standing(registry: "ModelRegistry", decided: "ModelPackage") -> None:
+    """Check that the decision is still the newest about its model.
 
     Raises:
-        typer.Exit: production does not serve the wanted model afterwards.
+        typer.Exit: somebody decided about it since; the message says what and why.
+    """
+    from imgclf_dagster.decisions import decided_words
+
+    known = registry.get(decided.model_version)
+    if (known.decision, known.approval_status) != (decided.decision, decided.approval_status):
+        raise fail(
+            f"{decided.model_version} was {decided_words(known)}. That was decided after "
+            f"{decided.approver} {decided.approval_status.lower()} it, and stands",
+            remedy="agree with each other; `imgclf status` shows what production serves",
+        )
+
+
+def _carry_out(
+    settings: "Settings", wanted: _Wanted, registry: "ModelRegistry", decided: "ModelPackage"
+) -> None:
+    """Carry out the decision: wait for ``imgclf up`` to do it if it runs, else run it here.
+
+    Args:
+        settings: the user's settings.
+        wanted: what production is to serve.
+        registry: has the decisions.
+        decided: the package as this command decided.
+
+    Raises:
+        typer.Exit: production does not serve the wanted model afterwards, or somebody decided
+            otherwise meanwhile.
+    """
+    try:
+        endpoints = _rolled_out(settings, wanted)
+    finally:  # that somebody decided otherwise is the reason, if production serves another one
+        _require_standing(registry, decided)
+    _say_served(endpoints, wanted)
+
+
+def _rolled_out(settings: "Settings", wanted: _Wanted) -> "Endpoints":
+    """Bring ``wanted`` to production; return the endpoints.
+
+    Raises:
+        typer.Exit: production does not serve it.
     """
     from imgclf_dagster.processes.presence import is_up
 
     if is_up(settings.run_dir):
-        _wait_for(settings, wanted)
-        return
+        return _wait_for(settings, wanted)
     from imgclf_dagster.line.progress import ConsoleNarrator
     from imgclf_dagster.line.runner import line_runner
 
@@ -229,8 +275,7 @@ def _carry_out(settings: "Settings", wanted: _Wanted) -> None:
                 raise fail(f"production was not changed; the decision is recorded:\n{reasons}")
         runner.await_host()
         require_served(runner.endpoints, "prod", wanted.model_version, wanted.digest)
-        endpoints = runner.endpoints
-    _say_served(endpoints, wanted)
+        return runner.endpoints
 
 
 def _say_served(endpoints: "Endpoints", wanted: _Wanted) -> None:
@@ -238,8 +283,11 @@ def _say_served(endpoints: "Endpoints", wanted: _Wanted) -> None:
     say_served(endpoints, "prod", text)
 
 
-def _wait_for(settings: "Settings", wanted: _Wanted) -> None:
+def _wait_for(settings: "Settings", wanted: _Wanted) -> "Endpoints":
     """Wait until production serves the wanted model, or a run of the roll-out has failed.
+
+    Returns:
+        The endpoints.
 
     Raises:
         typer.Exit: production does not serve it.
@@ -279,8 +327,7 @@ def _wait_for(settings: "Settings", wanted: _Wanted) -> None:
                     poll_s=max(poll_s, FAILURES_POLL_S),
                 )
     if is_served(status):
-        _say_served(endpoints, wanted)
-        return
+        return endpoints
     if failure is not None:
         raise fail(f"production was not changed; the decision is recorded:\n{failure}")
     raise fail(

@@ -74,7 +74,14 @@ class MlflowRegistry(ModelRegistry):
         return tuple(reversed(found.values()))
 
     def set_approval(
-        self, model_version: str, status: ApprovalStatus, *, by: str, reason: str, digest: str
+        self,
+        model_version: str,
+        status: ApprovalStatus,
+        *,
+        by: str,
+        reason: str,
+        digest: str,
+        after: int | None = None,
     ) -> ModelPackage:
         """Record a decision as tags of the model version; see :meth:`ModelRegistry.set_approval`.
 
@@ -84,11 +91,13 @@ class MlflowRegistry(ModelRegistry):
             by: name of the approver.
             reason: of the decision.
             digest: of the model that was judged: SHA-256, 64 hex digits.
+            after: ``decision_order`` of the package as the caller read it.
         """
         self._require_decision(model_version, status, by)
         with self._lock():
             version, package = self._require(model_version)
             self._require_digest(package, digest)
+            self._require_newest(package, after)
             decided = (_package(known).decision_order for known in self._versions())
             number = max(decided, default=0) + 1
             tags = approval_tags(status, by=by, reason=reason, number=number)

@@ -31,6 +31,10 @@ class DigestMismatch(RegistryError):
     """The digest is not the one that is registered for this model version."""
 
 
+class DecisionOvertaken(RegistryError):
+    """Somebody decided about the model version since the caller read the registry."""
+
+
 class ModelPackage(BaseModel):
     """A registered model: its inputs, its scores and its approval."""
 
@@ -125,6 +129,7 @@ class ModelRegistry(dg.ConfigurableResource):
         by: str,
         reason: str,
         digest: str,
+        after: int | None = None,
     ) -> ModelPackage:
         """Record an approval decision about a model version of exactly this digest.
 
@@ -136,6 +141,8 @@ class ModelRegistry(dg.ConfigurableResource):
             by: name of the approver.
             reason: of the decision.
             digest: of the model that was judged: SHA-256, 64 hex digits.
+            after: ``decision_order`` of the package as the caller read it: a person decides by
+                what they saw. ``None``: whatever was decided before.
 
         Returns:
             The package after the decision.
@@ -143,6 +150,7 @@ class ModelRegistry(dg.ConfigurableResource):
         Raises:
             PackageMissing: the model version is not registered.
             DigestMismatch: it is registered with another digest.
+            DecisionOvertaken: another decision came after ``after``; nothing is recorded.
             RegistryError: ``by`` is empty, or ``status`` is unknown.
         """
 
@@ -191,6 +199,18 @@ class ModelRegistry(dg.ConfigurableResource):
             raise RegistryError(f"the decision about {model_version} needs a name: who decides?")
         if status not in get_args(ApprovalStatus):
             raise RegistryError(f"{status!r} is none of {', '.join(get_args(ApprovalStatus))}")
+
+    @staticmethod
+    def _require_newest(package: ModelPackage, after: int | None) -> None:
+        """Check that nobody decided since the caller looked. Raises DecisionOvertaken."""
+        if after is not None and package.decision_order != after:
+            why = f": {package.approval_reason}" if package.approval_reason else ""
+            raise DecisionOvertaken(
+                f"{package.model_version} was {package.approval_status.lower()} by "
+                f"{package.approver or 'nobody'} at the same time{why}. That stands, and nothing "
+                "else was recorded",
+                "look at it (`imgclf status`), then decide again",
+            )
 
     @staticmethod
     def _require_digest(package: ModelPackage, digest: str) -> None:

@@ -126,7 +126,14 @@ class SageMakerRegistry(ModelRegistry):
         return tuple(sorted(found.values(), key=_age, reverse=True))
 
     def set_approval(
-        self, model_version: str, status: ApprovalStatus, *, by: str, reason: str, digest: str
+        self,
+        model_version: str,
+        status: ApprovalStatus,
+        *,
+        by: str,
+        reason: str,
+        digest: str,
+        after: int | None = None,
     ) -> ModelPackage:
         """Record a decision in SageMaker and in the store; see :meth:`ModelRegistry.set_approval`.
 
@@ -138,11 +145,13 @@ class SageMakerRegistry(ModelRegistry):
             by: name of the approver.
             reason: of the decision.
             digest: of the model that was judged: SHA-256, 64 hex digits.
+            after: ``decision_order`` of the package as the caller read it.
         """
         self._require_decision(model_version, status, by)
         arn = self._require(model_version)["ModelPackageArn"]
         package = self._described(arn)
         self._require_digest(package, digest)
+        self._require_newest(package, after)
         self._keep(package)  # the decision before, which a crash may have left unkept
         decided = [known.decision_order for known in self.list()]
         number = max([*decided, next_number(self.store, DECISIONS) - 1]) + 1

@@ -21,6 +21,7 @@ from resources.registry import mlflow as mlflow_registry
 from resources.registry import mlflow_database
 from resources.registry.mlflow import MlflowRegistry
 from resources.registry.registry import (
+    DecisionOvertaken,
     DigestMismatch,
     ModelPackage,
     ModelRegistry,
@@ -525,3 +526,16 @@ def test_what_aws_refuses_names_package_and_remedy(
         decide(sagemaker, "Approved", "ann", "x" * 2000)
     with pytest.raises(ClientError):
         in_console(sagemaker, ModelApprovalStatus="approved")
+
+
+def test_a_decision_by_a_former_look_is_refused_and_recorded_nowhere(
+    registry: ModelRegistry,
+) -> None:
+    seen = registry.register(package("train-1"))
+    decision: dict[str, Any] = {"reason": "so", "digest": seen.digest}
+    registry.set_approval("train-1", "Approved", by="anna", **decision, after=seen.decision_order)
+    with pytest.raises(DecisionOvertaken, match="approved by anna at the same time: so"):
+        registry.set_approval("train-1", "Rejected", by="bert", **decision, after=0)
+    assert [known.approver for known in registry.decisions("train-1")] == ["anna"]
+    known = registry.get("train-1").decision_order
+    assert registry.set_approval("train-1", "Rejected", by="bert", **decision, after=known)

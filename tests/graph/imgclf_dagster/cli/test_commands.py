@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
+from imgclf_dagster.cli import release
 from imgclf_dagster.line.outcome import RunOutcome
 from imgclf_dagster.line.runner import LineRunner
 from object_store.store import ObjectStore
@@ -85,6 +86,47 @@ def test_what_a_decision_says_is_what_production_serves(
         )
     claims(command("approve", ONE, *BY_ANN), f"✓ production serves {ONE}")  # overtakes the other
     assert [known.decision for known in hosted.registry.decisions(ONE)] == [1, 3, 7]
+
+
+def test_a_decision_that_undoes_another_needs_the_version_and_tells_whose(
+    hosted: Any, command: Callable[..., Result]
+) -> None:
+    deployed(hosted, TWO, datetime.now(UTC), stage="staging")
+    hosted.reject(hosted.registry.get(TWO), by="bert")
+    denies(
+        command("approve", *BY_ANN),
+        f"{TWO} is on staging, but it was rejected by bert on",
+        "UTC: bad",
+        f"→ to decide otherwise, name it: imgclf approve {TWO}",
+    )
+    assert hosted.registry.get(TWO).approval_status == "Rejected"
+    done = command("approve", TWO, *BY_ANN)
+    claims(done, f"✓ production serves {TWO}")
+    assert f"{TWO}: it was rejected by bert on" in words(done)
+    denies(command("reject", "--reason", "no", "--by", "bert"), f"imgclf reject {TWO}")
+
+
+def test_of_two_who_decide_at_once_one_is_told_that_the_other_decision_stands(
+    hosted: Any, command: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = hosted.registry.get(TWO)
+    with monkeypatch.context() as racing:  # after ann has looked, and before she decides
+        racing.setattr(release, "_warn", lambda store, package: hosted.reject(package, by="bert"))
+        denies(command("approve", TWO, *BY_ANN), f"{TWO} was rejected by bert at the same time")
+    assert [known.approver for known in hosted.registry.decisions(TWO)] == ["bert"]
+    settle = LineRunner.settle_decisions
+
+    def settle_late(self: LineRunner) -> Any:  # while ann's decision is carried out
+        done = settle(self)
+        hosted.reject(package, by="bert")
+        return done
+
+    monkeypatch.setattr(LineRunner, "settle_decisions", settle_late)
+    denies(
+        command("approve", TWO, *BY_ANN),
+        f"{TWO} was rejected by bert on",
+        "decided after ann approved it, and stands",
+    )
 
 
 def test_a_rollback_by_a_clock_that_was_set_back_returns_to_the_version_before(

@@ -67,7 +67,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def waited(monkeypatch: pytest.MonkeyPatch, endpoints: Endpoints) -> None:
     monkeypatch.setattr(chosen, "build_endpoints", lambda _: endpoints)
-    release._wait_for(SETTINGS, WANTED)
+    release._say_served(release._wait_for(SETTINGS, WANTED), WANTED)
 
 
 def test_a_quick_roll_out_does_not_open_the_database_of_dagster(
