@@ -35,13 +35,16 @@ def status_command(as_json: AsJson = False) -> None:
     console.print(_table(facts))
     for line in _lines(facts):
         console.print(line)
-    if not any(facts[name] for name in ("blocking", "runs", "waiting")):
+    if not any(facts[name] for name in ("damaged", "blocking", "runs", "waiting")):
         console.print("[green]nothing waits[/]")
     console.print(f"[bold]next:[/] {escape(facts['next'])}")
 
 
 def _lines(facts: dict[str, Any]) -> Iterator[str]:
     """Yield the lines on blocking checks, unfinished runs, waiting items and what was last refused."""
+    for item in facts["damaged"]:
+        yield f"[red]✗[/] {escape(item['key'])} is damaged ({escape(item['flaw'])})"
+        yield f"    → {escape(item['remedy'])}"
     for check in facts["blocking"]:
         yield f"[red]✗[/] {escape(check['check'])} blocks {escape(check['subject'])}: " + escape(
             check["reason"]
@@ -52,9 +55,10 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
         yield f"    → {escape(check['remedy'])}"
     for run in facts["runs"]:
         at = f", at {run['step']} since {_time(run['step_since'])}" if run["step"] else ""
+        of = f"of the job {run['job']}" if run["job"] else f"makes {', '.join(run['makes'])}"
         yield (
-            f"[cyan]▸[/] run {run['run_id'][:8]} makes {escape(', '.join(run['makes']))} "
-            f"({run['status']} since {_time(run['since'])}{escape(at)})"
+            f"[cyan]▸[/] run {run['run_id'][:8]} {escape(of)} "
+            f"({run['status'].replace('_', ' ')}, since {_time(run['since'])}{escape(at)})"
         )
         if run["said"]:
             yield f"    [dim]{escape(run['said'])}[/]"
@@ -110,19 +114,26 @@ def _table(facts: dict[str, Any]) -> Table:
         f"{dataset['version']}: {count(dataset['images'], 'image')}, "
         + count(dataset["classes"], "class", "classes")
         if dataset
-        else "[dim]none[/]",
+        else _nothing(facts, "dataset"),
     )
     candidate = facts["candidate"]
     table.add_row(
         "candidate",
         _model(candidate, candidate["approval_status"] or "not registered")
         if candidate
-        else "[dim]none[/]",
+        else _nothing(facts, "evaluation_report"),
     )
     for name, key in (("staging", "staging"), ("production", "prod")):
         stage = facts[key]
         table.add_row(name, _deployed(stage) if stage else "[dim]nothing deployed[/]")
     return table
+
+
+def _nothing(facts: dict[str, Any], asset: str) -> str:
+    """Say that there is none of an asset, or that its record cannot be read."""
+    kinds = (f"materializations/{asset}/", *(("models/",) if asset != "dataset" else ()))
+    damaged = any(item["key"].startswith(kinds) for item in facts["damaged"])
+    return "[red]unknown: its record is damaged (below)[/]" if damaged else "[dim]none[/]"
 
 
 def _model(item: dict[str, Any], note: str) -> str:

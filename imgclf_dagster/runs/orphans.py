@@ -1,5 +1,6 @@
 """Runs whose process was killed or lost in a power cut."""
 
+import re
 import socket
 
 import dagster as dg
@@ -41,9 +42,19 @@ def reap_orphaned_runs(instance: dg.DagsterInstance) -> list[str]:
         gone = gone_process(instance, run)
         # Its status is read again: the run may have ended regularly in the meantime.
         if gone is not None and _is_active(instance, run):
-            instance.report_run_failed(run, f"its process {gone} is gone")
+            instance.report_run_failed(run, gone_words(gone))
             reaped.append(run.run_id)
     return reaped
+
+
+def gone_words(pid: int) -> str:
+    """Return why a run whose process ended by itself has failed."""
+    return f"its process {pid} is gone"
+
+
+def is_gone(reason: str) -> bool:
+    """Whether a run failed only because its process was killed or lost."""
+    return re.fullmatch(r"its process \d+ is gone", reason.strip()) is not None
 
 
 def _is_active(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:

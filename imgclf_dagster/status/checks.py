@@ -16,6 +16,7 @@ from assets.release.verdicts import (
     newest_verdict,
 )
 from imgclf_dagster.status.made import NewestRecords
+from object_store.contents.damage import DamagedObject
 from object_store.errors import StoreError
 from object_store.store import ObjectStore
 
@@ -102,7 +103,10 @@ def _blocking(store: ObjectStore, asset: str, version: str, checks: tuple[str, .
             StoreError,
             ValueError,
         ) as error:  # an unreadable verdict counts as blocking
-            found.append(_fact(check, subject, str(error), {}, "make the check again: imgclf run"))
+            reason = error.message if isinstance(error, DamagedObject) else str(error)
+            remedy = error.remedy if isinstance(error, DamagedObject) else ""
+            remedy = remedy or "make the check again: imgclf run"
+            found.append(_fact(check, subject, reason, {}, remedy))
             continue
         if verdict is not None and verdict.blocks:
             numbers = dict(verdict.numbers)

@@ -29,6 +29,17 @@ class NewestRecords:
             for record in found
         }
         self._records: dict[str, MaterializationRecord | None] = {}
+        self._damaged: dict[str, DamagedObject] = {}
+
+    @property
+    def damaged(self) -> list[DamagedObject]:
+        """The damaged objects that were met so far, by key."""
+        return [self._damaged[key] for key in sorted(self._damaged)]
+
+    def note(self, error: Exception) -> None:
+        """Keep a damaged object, to be shown; other errors are left to their caller."""
+        if isinstance(error, DamagedObject):
+            self._damaged.setdefault(error.key, error)
 
     def of(self, kind: type[Record]) -> Record | None:
         """Return the newest record of an asset; ``None`` without one, or if it is damaged."""
@@ -42,5 +53,6 @@ class NewestRecords:
         event = self._events.get(kind.asset)
         try:
             return None if event is None else materialization_of(self._store, event, kind)
-        except DamagedObject:  # `imgclf doctor --store` names it
+        except DamagedObject as damage:
+            self.note(damage)
             return None

@@ -1,7 +1,6 @@
 """What was refused last and why, which decisions wait, and the next command."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 import dagster as dg
@@ -70,12 +69,15 @@ def _held_back(
     versions = [model.model_version] if model else []
     page = instance.fetch_materializations(dg.AssetKey("evaluation_report"), limit=LOOKED_AT)
     for record in page.records:
-        with suppress(DamagedObject):  # `imgclf doctor --store` names it
+        try:
             made = materialization_of(store, record.event_log_entry, EvaluationReportRecord)
             versions += [made.model_version] if made else []
+        except DamagedObject as damage:
+            newest.note(damage)
     for version in dict.fromkeys(versions):
-        failed = {} if version in registered else checks_failed(store, "trained_model", version)
-        if failed:
+        if version in registered:
+            return []  # what was held back before is made good
+        if failed := checks_failed(store, "trained_model", version):
             why = "; ".join(f"{check}: {reason}" for check, reason in failed.items())
             return [{"kind": "candidate", "what": version, "why": why}]
     return []
@@ -114,21 +116,28 @@ def unfinished(store: ObjectStore, newest: NewestRecords, runs: Sequence[Facts])
     labels = newest.of(AnnotationsRecord)
     if images and labels:
         sources = {one.asset: one.content_version for one in (images, labels)}
-        if sources != _sources(store, version):
+        if sources != _sources(store, newest, version):
             run = run_making(runs, "dataset")
-            then = f": run {run} makes a new one" if run else " (imgclf run)"
+            then = f": run {run} makes a new one" if run else f" ({by_hand(runs)})"
             waiting.append(f"images or labels are newer than the data set{then}")
     if model is None or (version != model.dataset_version and not model.dataset_named):
         waiting.append(_not_trained_on(store, dataset, runs))
     evaluated = newest.of(EvaluationReportRecord)
     if model and (evaluated is None or evaluated.model_version != model.model_version):
         run = run_making(runs, "evaluation_report")
-        # A run that is still to train evaluates its own model, not this one.
-        if run and not run_making(runs, "trained_model"):
-            waiting.append(f"{model.model_version} is being evaluated (run {run})")
+        if not run:
+            waiting.append(f"{model.model_version} is not evaluated yet ({by_hand(runs)})")
+        elif run_making(runs, "trained_model") == run:  # it may train another model, or keep this
+            waiting.append(f"{model.model_version} is not evaluated yet: wait for run {run}")
         else:
-            waiting.append(f"{model.model_version} is not evaluated yet (imgclf run)")
+            waiting.append(f"{model.model_version} is being evaluated (run {run})")
     return waiting
+
+
+def by_hand(runs: Sequence[Facts]) -> str:
+    """Return the command that brings the line on, and after which run under way to give it."""
+    after = f", once run {str(runs[0]['run_id'])[:8]} has ended" if runs else ""
+    return f"imgclf run{after}"
 
 
 def run_making(runs: Sequence[Facts], asset: str) -> str:
@@ -149,14 +158,15 @@ def _not_trained_on(store: ObjectStore, dataset: DatasetRecord, runs: Sequence[F
     due = (dataset.retraining or "").removeprefix("due: ")
     return (
         f"data set {version} is not trained on yet{f': {due}' if due else ''} "
-        "(imgclf run trains at once)"
+        f"({by_hand(runs) if runs else 'imgclf run trains at once'})"
     )
 
 
-def _sources(store: ObjectStore, dataset: str) -> dict[str, str] | None:
+def _sources(store: ObjectStore, newest: NewestRecords, dataset: str) -> dict[str, str] | None:
     try:
         return newest_sources(store, dataset)
-    except StoreError:  # `imgclf doctor --store` names it
+    except StoreError as error:
+        newest.note(error)
         return None
 
 
@@ -208,11 +218,12 @@ def next_command(facts: Facts, *, is_up: bool) -> str:
     """What a person can do next to bring the line on, as a command where one does it."""
     images, labels, live = facts["images"], facts["labels"], facts["prod"]
     arrived = images["not_indexed"] or labels["not_indexed"]
-    blocking = facts["blocking"]
+    blocking, damaged = facts["blocking"], facts["damaged"]
     steps = (
         (live and live["problem"], 'imgclf rollback --reason "…"'),
         (not (images["usable"] or images["not_indexed"]), "imgclf ingest FOLDER"),
         (facts["runs"], "wait: a run is under way"),
+        (damaged, str(damaged[0]["remedy"]) if damaged else ""),
         (arrived, "wait: imgclf up looks at what came" if is_up else "imgclf run"),
         (blocking, str(blocking[0]["remedy"]) if blocking else ""),
         (
@@ -227,9 +238,10 @@ def next_command(facts: Facts, *, is_up: bool) -> str:
 def _next_of_a_model(facts: Facts) -> str:
     candidate, staged, live = facts["candidate"], facts["staging"], facts["prod"]
     # Running the same again would only fail again.
-    if stopped := [item["what"] for item in facts["refused"] if item["kind"] == "run"]:
+    failed = [item for item in facts["refused"] if item["kind"] == "run"]
+    if stopped := [item["what"] for item in failed if not item["interrupted"]]:
         return f"mend what stopped the last run of {stopped[0]} (above), then imgclf run"
-    if candidate is None or candidate["approval_status"] is None:
+    if failed or candidate is None or candidate["approval_status"] is None:
         return "imgclf run"
     if any("imgclf run" in text for text in facts["waiting"]):
         return "imgclf run"

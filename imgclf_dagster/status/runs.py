@@ -9,7 +9,7 @@ from dagster import DagsterEventType
 
 from imgclf_dagster.line.progress import failed_steps, is_check_step
 from imgclf_dagster.runs.asking import UNFINISHED
-from imgclf_dagster.runs.orphans import gone_process
+from imgclf_dagster.runs.orphans import gone_process, gone_words, is_gone
 
 LOOKED_AT = 5
 """Number of last failed runs looked at; times 20, the number of a run's events searched."""
@@ -37,7 +37,8 @@ def _under_way(instance: dg.DagsterInstance, record: dg.RunRecord) -> Facts:
     since = record.start_time or record.create_timestamp.timestamp()
     return {
         "run_id": run.run_id,
-        "makes": _made(run),
+        "makes": _made(instance, run),
+        "job": "" if run.asset_selection else run.job_name,
         "status": run.status.value.lower(),
         "since": _moment(since),
         "step": ", ".join(step.step_key for step in steps),
@@ -61,15 +62,17 @@ def _last_words(instance: dg.DagsterInstance, run_id: str) -> str:
 def last_failure(instance: dg.DagsterInstance) -> Facts | None:
     """Return the last failed run, or ``None``.
 
-    Runs whose failed steps were materialized later, and runs that failed only by a check, do not
-    count.
+    Runs whose failed steps were materialized later, or after which one of the same selection
+    succeeded, and runs that failed only by a check, do not count.
     """
     for record, why in _failures(instance):
-        if why and not _made_since(instance, set(why), record):
+        if why and not (_made_since(instance, set(why), record) or _done_since(instance, record)):
+            reasons = list(dict.fromkeys(why.values()))
             return {
                 "run_id": record.dagster_run.run_id,
                 "what": ", ".join(why),
-                "why": "; ".join(dict.fromkeys(why.values())),
+                "why": "; ".join(reasons),
+                "interrupted": all(is_gone(reason) for reason in reasons),
                 "at": _moment(record.end_time or record.update_timestamp.timestamp()),
             }
     return None
@@ -92,9 +95,9 @@ def _failures(instance: dg.DagsterInstance) -> Iterator[tuple[dg.RunRecord, dict
                 for step, reason in steps.items()
                 if not is_check_step(step)
             }
-            yield record, why if steps else dict.fromkeys(_made(run), _end(instance, run.run_id))
+            yield record, why if steps else dict.fromkeys(_asked(run), _end(instance, run.run_id))
         elif (process := gone_process(instance, run)) is not None:
-            yield record, dict.fromkeys(_made(run), f"its process {process} is gone")
+            yield record, dict.fromkeys(_asked(run), gone_words(process))
 
 
 def _end(instance: dg.DagsterInstance, run_id: str) -> str:
@@ -111,10 +114,34 @@ def _made_since(instance: dg.DagsterInstance, assets: set[str], record: dg.RunRe
     return all(event is not None and event.timestamp > began for event in made)
 
 
-def _made(run: dg.DagsterRun) -> list[str]:
+def _done_since(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
+    """Whether a later run of the same job, and of all its assets, succeeded."""
+    run = record.dagster_run
+    later = instance.get_run_records(
+        dg.RunsFilter(
+            job_name=run.job_name,
+            statuses=[dg.DagsterRunStatus.SUCCESS],
+            created_after=record.create_timestamp,
+        ),
+        limit=LOOKED_AT,
+    )
+    asked = run.asset_selection
+    selections = [other.dagster_run.asset_selection for other in later]
+    return any(other is None or (asked is not None and asked <= other) for other in selections)
+
+
+def _asked(run: dg.DagsterRun) -> list[str]:
     """Return the names of a run's selected assets, or of its job."""
     selected = sorted(key.to_user_string() for key in run.asset_selection or ())
     return selected or [run.job_name]
+
+
+def _made(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[str]:
+    """Return the names of the assets that a run makes; those of the whole job without a selection."""
+    if run.asset_selection or not run.execution_plan_snapshot_id:
+        return _asked(run)
+    plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+    return [key for key in plan.step_keys_to_execute if not is_check_step(key)] or _asked(run)
 
 
 def _moment(seconds: float) -> str:

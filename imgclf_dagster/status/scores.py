@@ -1,15 +1,38 @@
 """Scores that can be compared: those measured on the same test images."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from assets.evaluation.records import newest_evaluation
+from object_store.contents.damage import DamagedObject
+from object_store.contents.reading import read_object
 from object_store.errors import StoreError
 from object_store.store import ObjectStore
 
 SHOWN = ("accuracy", "macro_f1", "log_loss", "calibration_error")
+
+
+class _Measured(BaseModel):
+    """Scores of one model in a report."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    digest: str
+    accuracy: float
+    macro_f1: float
+    log_loss: float
+    calibration_error: float
+
+
+class _Report(_Measured):
+    """What a report must have; it says more."""
+
+    dataset_version: str
+    n_test: int
+    champion: _Measured | None
 
 
 @dataclass
@@ -21,12 +44,16 @@ class Scores:
         dataset_version: data set of the test images.
         test_images: number of test images.
         by_digest: scores of the candidate and the champion, by digest of the model.
+        note: called with each error of reading.
+        damaged: what could not be read, by model version.
     """
 
     store: ObjectStore
     dataset_version: str = ""
     test_images: int = 0
     by_digest: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    note: Callable[[Exception], None] = lambda error: None
+    damaged: dict[str, str] = field(default_factory=dict)
 
     def of(self, model_version: str, digest: str) -> dict[str, Any]:
         """Return a model's scores on these test images, or why there are none.
@@ -36,11 +63,13 @@ class Scores:
         metrics = self.by_digest.get(digest)
         why = ""
         if metrics is None:
-            own = _record(self.store, model_version)
+            own = self.record(model_version)
             if own is not None and own["dataset_version"] == self.dataset_version:
                 metrics = {name: own["metrics"][name] for name in SHOWN if name in own["metrics"]}
             else:
                 why = "it was not measured on these test images"
+            if not metrics and (key := self.damaged.get(model_version)):
+                why = f"{key} is damaged"
         return {
             "metrics": dict(metrics or {}),
             "test_images": self.test_images if metrics else 0,
@@ -48,33 +77,45 @@ class Scores:
             "no_scores": why,
         }
 
+    def record(self, version: str) -> dict[str, Any] | None:
+        """Return a model's newest evaluation; ``None`` without a readable one."""
+        try:
+            return newest_evaluation(self.store, version)
+        except (StoreError, ValueError) as error:
+            self.keep(version, error)
+            return None
 
-def same_images(store: ObjectStore, versions: Sequence[str]) -> Scores:
-    """Return the scores of the first of ``versions`` that has a readable evaluation."""
+    def keep(self, version: str, error: Exception) -> None:
+        """Keep an error of reading, to be shown."""
+        self.note(error)
+        if isinstance(error, DamagedObject):
+            self.damaged.setdefault(version, error.key)
+
+
+def same_images(
+    store: ObjectStore, versions: Sequence[str], note: Callable[[Exception], None]
+) -> Scores:
+    """Return the scores of the first of ``versions`` that has a readable evaluation.
+
+    Args:
+        store: holds evaluations and reports.
+        versions: model versions.
+        note: called with each error of reading.
+    """
+    scores = Scores(store, note=note)
     for version in versions:
-        record = _record(store, version)
+        record = scores.record(version)
         if record is None:
             continue
         try:
-            report = json.loads(store.get(f"models/{record['job']}/processing/report.json"))
-            scores = Scores(store, report["dataset_version"], int(report["n_test"]))
-            for model in (report, report["champion"] or {}):
-                if model:
-                    scores.by_digest[model["digest"]] = {name: model[name] for name in SHOWN}
-        except (
-            StoreError,
-            ValueError,
-            KeyError,
-            TypeError,
-            RecursionError,
-        ):  # `doctor --store` names what is damaged
+            key = f"models/{record['job']}/processing/report.json"
+            report = read_object(store, key, _Report)
+        except StoreError as error:
+            scores.keep(version, error)
             continue
+        scores.dataset_version, scores.test_images = report["dataset_version"], report["n_test"]
+        for model in (report, report["champion"] or {}):
+            if model:
+                scores.by_digest[model["digest"]] = {name: model[name] for name in SHOWN}
         return scores
-    return Scores(store)
-
-
-def _record(store: ObjectStore, version: str) -> dict[str, Any] | None:
-    try:
-        return newest_evaluation(store, version)
-    except (StoreError, ValueError):
-        return None
+    return scores

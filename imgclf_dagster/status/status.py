@@ -20,6 +20,7 @@ from imgclf_dagster.settings.root import Settings
 from imgclf_dagster.status.checks import blocking_checks, checks_failed
 from imgclf_dagster.status.made import NewestRecords
 from imgclf_dagster.status.next_step import (
+    by_hand,
     decisions_waiting,
     last_refused,
     next_command,
@@ -58,7 +59,7 @@ def gather_status(settings: Settings, instance: dg.DagsterInstance) -> Facts:
         stage: _stage(endpoints, stage, packages) for stage in STAGES
     }
     models = [model for model in (candidate, *stages.values()) if model and model["digest"]]
-    scores = same_images(store, [model["model_version"] for model in models])
+    scores = same_images(store, [model["model_version"] for model in models], newest.note)
     for model in models:
         model.update(scores.of(model["model_version"], model["digest"]))
     facts: Facts = {
@@ -80,6 +81,10 @@ def gather_status(settings: Settings, instance: dg.DagsterInstance) -> Facts:
             *decisions_waiting(endpoints, registry, up=up),
         ],
     }
+    facts["damaged"] = [
+        {"key": damage.key, "flaw": damage.flaw, "remedy": damage.remedy}
+        for damage in newest.damaged
+    ]
     facts["next"] = next_command(facts, is_up=up)
     return facts
 
@@ -122,7 +127,8 @@ def _candidate(
     version = made.model_version if made else ""
     try:
         evaluation = newest_evaluation(store, version) if version else None
-    except (StoreError, ValueError):  # `imgclf doctor --store` names what is damaged
+    except (StoreError, ValueError) as error:
+        newest.note(error)
         evaluation = None
     if evaluation is None:
         return None
@@ -242,7 +248,7 @@ def _waiting(
             + (
                 f"is being registered and staged (run {run})"
                 if run and not run_making(runs, "trained_model")
-                else "waits to be registered and staged (imgclf run)"
+                else f"waits to be registered and staged ({by_hand(runs)})"
             )
         )
     for stage, facts in stages.items():

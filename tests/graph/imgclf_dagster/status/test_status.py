@@ -28,12 +28,14 @@ from assets.release.verdicts import (
     record_verdict,
 )
 from imgclf_dagster.cli import release
-from imgclf_dagster.cli.status import _lines
+from imgclf_dagster.cli.common import console
+from imgclf_dagster.cli.status import _lines, _table
 from imgclf_dagster.processes.supervisor import single_instance
-from imgclf_dagster.runs.orphans import process_tag
+from imgclf_dagster.runs.orphans import process_tag, reap_orphaned_runs
 from imgclf_dagster.status import checks
 from imgclf_dagster.status.next_step import next_command
 from imgclf_dagster.status.status import gather_status
+from object_store.contents.damage import remedy_for
 from object_store.store import ObjectStore
 from serving.deployments import DeploymentRecord, record_key
 
@@ -233,6 +235,37 @@ def test_a_verdict_that_cannot_be_read_blocks(world: Any) -> None:
     world.store.put(key, b"")
     (found,) = status(world)["blocking"]
     assert key in found["reason"]
+    assert found["remedy"] == remedy_for(key)
+
+
+def test_a_damaged_object_is_named_with_the_remedy_of_the_doctor(
+    world: Any, shop: Any, deployed: Callable[..., Any]
+) -> None:
+    world.add_classes(4)
+    world.run("raw_images", "annotations", "dataset")
+    (info,) = world.store.list("materializations/dataset")
+    spoil(world, info.key)
+    facts = status(world)
+    assert [item["key"] for item in facts["damaged"]] == [info.key]
+    assert facts["next"] == remedy_for(info.key)
+    for text in (f"✗ {info.key} is damaged (", f"→ {remedy_for(info.key)}"):
+        assert text in shown(facts)
+    with console.capture() as printed:
+        console.print(_table(facts))
+    assert "unknown: its record is damaged" in printed.get()
+    live = measured(shop, "train-live", 2.0, 0.756, "a" * 16)
+    report(shop, live, champion=None, dataset="a" * 16)
+    deployed(shop, shop.approve(live))
+    assert status(shop)["damaged"] == []
+    spoil(shop, "models/eval-train-live/processing/report.json")
+    facts = status(shop)
+    assert "report.json is damaged" in facts["prod"]["no_scores"]
+    assert "doctor --store --repair" in facts["next"]
+
+
+def spoil(world: Any, key: str) -> None:
+    world.store.delete(key)
+    world.store.put(key, b'{"a":')
 
 
 def test_a_run_under_way_is_shown_with_what_it_does(
@@ -284,10 +317,11 @@ def test_what_a_run_under_way_makes_is_not_said_to_need_a_command(
         f"data set {version} is being trained on (run {training})"
     ]
     materialized(lenient, "trained_model", model_version="train-1", dataset_version="other")
-    assert status(lenient)["waiting"][-1] == "train-1 is not evaluated yet (imgclf run)"
+    after = f"imgclf run, once run {training} has ended"
+    assert status(lenient)["waiting"][-1] == f"train-1 is not evaluated yet ({after})"
     materialized(lenient, "trained_model", model_version="train-2", dataset_version=version)
     evaluating = under_way(lenient, "evaluation_report")
-    assert "train-2 is not evaluated yet (imgclf run)" in status(lenient)["waiting"]
+    assert f"train-2 is being evaluated (run {evaluating})" in status(lenient)["waiting"]
     lenient.instance.delete_run(
         next(run.run_id for run in lenient.instance.get_runs() if run.run_id.startswith(training))
     )
@@ -299,6 +333,45 @@ def test_what_a_run_under_way_makes_is_not_said_to_need_a_command(
         f"images or labels are newer than the data set: run {making} makes a new one"
         in status(lenient)["waiting"]
     )
+
+
+def test_a_run_of_the_whole_line_makes_all_its_assets(world: Any) -> None:
+    """`imgclf run` names a job and no assets."""
+    materialized(world, "dataset", dataset_version="v1", images=1, classes=1)
+    materialized(world, "trained_model", model_version="train-1", dataset_version="v1")
+    job = world.definitions.get_repository_def().get_job("line")
+    run = world.instance.create_run_for_job(
+        job, status=dg.DagsterRunStatus.STARTED, tags=process_tag()
+    )
+    facts = status(world)
+    assert {"raw_images", "dataset", "trained_model", "evaluation_report"} <= {
+        *facts["runs"][0]["makes"]
+    }
+    assert facts["waiting"] == [f"train-1 is not evaluated yet: wait for run {run.run_id[:8]}"]
+    assert f"run {run.run_id[:8]} of the job line (started, since 20" in shown(facts)
+
+
+def test_a_killed_run_needs_nothing_mended_and_is_made_good_by_the_next(world: Any) -> None:
+    job = world.definitions.get_repository_def().get_job("line")
+
+    def line(status: dg.DagsterRunStatus, **tags: str) -> dg.DagsterRun:
+        run: dg.DagsterRun = world.instance.create_run_for_job(job, status=status, tags=tags)
+        return run
+
+    process, _, began = process_tag()["imgclf/process"].rpartition(":")
+    tags = {"imgclf/process": f"{process}:{float(began) - 1000}"}
+    line(dg.DagsterRunStatus.SUCCESS)
+    line(dg.DagsterRunStatus.STARTED, **tags)
+    there = {"images": {"usable": 9, "not_indexed": 0}, "labels": {"labelled": 9, "not_indexed": 0}}
+    for _ in range(2):  # as it was left, and as the next command marks it
+        facts = status(world)
+        assert [(item["what"], item["interrupted"]) for item in facts["refused"]] == [
+            ("line", True)
+        ]
+        assert next_command(facts | there, is_up=False) == "imgclf run"
+        reap_orphaned_runs(world.instance)
+    line(dg.DagsterRunStatus.SUCCESS)
+    assert status(world)["refused"] == []
 
 
 def test_what_arrived_is_taken_in_by_a_run_or_by_up(
@@ -353,15 +426,16 @@ def test_the_last_refusals_are_told_with_their_reasons(shop: Any) -> None:
             held.model_version, "beats_champion", digest=held.digest, passed=False, reason="0.71"
         )
         materialized(shop, "evaluation_report", model_version=held.model_version)
-    good = shop.candidate("train-good")
-    materialized(shop, "evaluation_report", model_version="train-good")
     candidate, package = status(shop)["refused"]
     assert (candidate["kind"], candidate["what"]) == ("candidate", "train-held2")
     assert candidate["why"] == "beats_champion: 0.71"
     assert (package["kind"], package["what"]) == ("package", "train-bad2")
     assert (package["by"], package["why"]) == ("bob2", "bad")
+    good = shop.candidate("train-good")
+    materialized(shop, "evaluation_report", model_version="train-good")
+    (package,) = status(shop)["refused"]  # a newer candidate passed
     shop.reject(good, by="eve")
-    assert status(shop)["refused"][1]["by"] == "eve"
+    assert [item["by"] for item in status(shop)["refused"]] == ["eve"]
 
 
 def test_decisions_that_production_does_not_follow_wait(
