@@ -27,6 +27,7 @@ class ClassCounts:
     Attributes:
         label: present name.
         images: number of images that count.
+        in_conflict: images in conflict, to which a standing statement gives this label.
         superseded: images with this label before, replaced by a newer statement.
         withdrawn: images with this label before, whose statement was withdrawn.
         is_listed: whether the settings allow the label.
@@ -34,6 +35,7 @@ class ClassCounts:
 
     label: str
     images: int
+    in_conflict: int
     superseded: int
     withdrawn: int
     is_listed: bool
@@ -74,7 +76,7 @@ class Overview:
         typos: rare labels that are one letter from a commoner one.
         unknown: label to number of images, of current labels that the settings do not list.
         negatives: number of images labelled as having none of the classes.
-        labelled: number of images with a label.
+        labelled: number of images with a label that counts, which one in conflict has not.
         conflicts: number of images in conflict.
         sources: source to number of its statements, without withdrawn ones.
         decided: the events, in order.
@@ -112,7 +114,9 @@ def overview(rows: pa.Table, schema: LabelSchema) -> Overview:
     """
     judged = judge_labels(rows, schema)
     history, present = judged.counted.history, judged.counted.schema
+    disputed = judged.decisions.conflicts
     labels = judged.decisions.labels
+    labels = labels.filter(pc.invert(pc.is_in(labels["sha256"], value_set=disputed["sha256"])))
     now, standing = _images(labels), _images(judged.standing)
     listed = set(present.names)
     unknown = {
@@ -130,7 +134,7 @@ def overview(rows: pa.Table, schema: LabelSchema) -> Overview:
         unknown=dict(sorted(unknown.items())),
         negatives=pc.sum(pc.equal(pc.list_value_length(labels["labels"]), 0)).as_py() or 0,
         labelled=labels.num_rows,
-        conflicts=judged.decisions.conflicts.num_rows,
+        conflicts=disputed.num_rows,
         sources=sources_of(judged.counted.rows),
         decided=tuple(_decided(judged.counted, rows)),
     )
@@ -146,12 +150,20 @@ def _classes(
         back[present.taken_for(aliases.get(written, written))] |= images
     ever_labelled = _images(judged.counted.rows)
     none: set[str] = set()
+    disputed: Images = defaultdict(set)
+    for row in judged.decisions.conflicts.to_pylist():
+        for word in {*row["labels_a"], *row["labels_b"]}:
+            disputed[word].add(row["sha256"])
     return tuple(
         ClassCounts(
             label=word,
             images=len(now.get(word, none)),
+            in_conflict=len(disputed.get(word, none)),
             superseded=len(
-                ever_labelled.get(word, none) - now.get(word, none) - standing.get(word, none)
+                ever_labelled.get(word, none)
+                - now.get(word, none)
+                - standing.get(word, none)
+                - disputed.get(word, none)
             ),
             withdrawn=len(back.get(word, none) - now.get(word, none)),
             is_listed=not present.names or word in present.names,

@@ -89,8 +89,11 @@ def decide_retraining(
         )
     was, is_now = of_images(trained, waiting), of_images(newest, waiting)
     label, new, share = _most_changed(waiting, was, is_now, _images_of_classes(trained))
-    so_far = f"{len(waiting)} of {policy.new_labels} new labels, {new} of {label} ({share:.0%} of "
-    so_far += f"its former number; {policy.share_of_class:.0%} is enough)"
+    so_far = (
+        f"{len(waiting)} of {policy.new_labels} new labels, {new} of {label} ({share:.0%} of its "
+        f"former number); {policy.new_labels}, or {policy.share_of_class:.0%} of a class, start a "
+        "training"
+    )
     if len(waiting) >= policy.new_labels or (new >= SHARE_FLOOR and share >= policy.share_of_class):
         return Retraining(now, f"due: {so_far}")
     oldest = min(origins[image][1] for image in waiting).timestamp()

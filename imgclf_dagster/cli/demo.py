@@ -66,6 +66,7 @@ def demo_command() -> None:
     from imgclf_dagster.line.runner import line_runner
 
     begun = time.monotonic()
+    called = called_as()  # before the home is prepared, which puts our programs on the PATH
     home = Path(os.environ.get("IMGCLF_HOME", ".imgclf")).absolute() / "demo"
     os.environ["IMGCLF_HOME"] = str(home)
     os.environ["IMGCLF_SETTINGS"] = str(home / "imgclf.toml")
@@ -82,13 +83,19 @@ def demo_command() -> None:
         accuracy = _accuracy(runner, withheld)
         require_served(runner.endpoints, "prod", version, runner.registry.get(version).digest)
     console.print(_summary(version, accuracy, len(withheld), seconds, time.monotonic() - begun))
-    _say_where_to_look(home)
+    _say_where_to_look(home, called)
     if accuracy < FLOOR:
         raise fail(f"accuracy {accuracy:.2%} on the withheld digits is below {FLOOR:.0%}")
 
 
-def _say_where_to_look(home: Path) -> None:
-    imgclf = "imgclf" if shutil.which("imgclf") else os.path.relpath(sys.argv[0])
+def called_as() -> str:
+    """Return the command by which a person starts this program from here, as they did now."""
+    found = shutil.which("imgclf")
+    is_on_path = found is not None and Path(found).resolve() == Path(sys.argv[0]).resolve()
+    return "imgclf" if is_on_path else os.path.relpath(sys.argv[0])
+
+
+def _say_where_to_look(home: Path, imgclf: str) -> None:
     there = f"IMGCLF_HOME={os.path.relpath(home)} {imgclf}"
     console.print(
         f"\nWhere to look next:\n"
@@ -238,5 +245,7 @@ def _summary(
         else:
             table.add_row(f"  {step}", f"{took:.1f} s")
     table.add_row("  checks", f"{checks:.1f} s")
+    rest = total - sum(seconds.values())
+    table.add_row("  the rest: programs, images, predictions", f"{max(rest, 0):.1f} s")
     table.add_row("in all", f"{total:.1f} s")
     return table

@@ -94,10 +94,7 @@ def predict_command(
     prepare_home(settings)
     endpoints = build_endpoints(settings)
     if endpoints.current(stage.value) is None:
-        raise fail(
-            f"nothing is deployed to {stage.value}; `imgclf run` stages a candidate and "
-            "`imgclf approve` puts it into production"
-        )
+        raise fail(f"nothing is deployed to {stage.value}", remedy=_way_to(endpoints, stage.value))
     with (
         endpoints.hosting(log_file=settings.logs_dir / "endpoint-host.log"),
         ThreadPoolExecutor(IN_FLIGHT) as pool,
@@ -123,6 +120,18 @@ def predict_command(
         )
     if any(answer.error for answer in answers):
         raise typer.Exit(1)
+
+
+def _way_to(endpoints: "Endpoints", stage: str) -> str:
+    """Return what brings a model to a stage to which none is deployed."""
+    staged = endpoints.readable("staging") if stage == "prod" else None
+    if staged is None:
+        then = ", and `imgclf approve` puts it into production" if stage == "prod" else ""
+        return f"`imgclf run` stages a candidate{then}"
+    return (
+        f"{staged.model_version} is on staging: put it into production (imgclf approve "
+        f'{staged.model_version} --reason "…"), or ask it there (--stage staging)'
+    )
 
 
 def _found(paths: list[Path]) -> tuple[list[Path], list[Answer], list[Passed]]:

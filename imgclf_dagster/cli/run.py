@@ -9,6 +9,7 @@ from imgclf_dagster.settings.root import load_settings
 from training.container.quick_imports import without_collection
 
 if TYPE_CHECKING:
+    from imgclf_dagster.line.runner import LineRunner
     from resources.endpoints.endpoint_host import Endpoints
     from resources.registry.registry import ModelPackage
     from serving.deployments import Stage
@@ -29,13 +30,16 @@ def run_command() -> None:
     with line_runner(load_settings(), ConsoleNarrator(console)) as runner:
         outcome = runner.run_line()
         if not outcome.success:
-            raise fail(_failure_lines(outcome.failures))
+            remedy = _remedies(runner, outcome.failures)
+            raise fail(_failure_lines(outcome.failures), remedy=remedy)
         version = runner.candidate()
         if version is None:
-            raise fail("the candidate did not pass its gates; see the checks above")
+            remedy = _remedies(runner)
+            raise fail("the candidate did not pass its gates; see the checks above", remedy=remedy)
         released = runner.release(version)
         if released is not None and not released.success:
-            raise fail(_failure_lines(released.failures))
+            remedy = _remedies(runner, released.failures)
+            raise fail(_failure_lines(released.failures), remedy=remedy)
         for settled in runner.settle_decisions():
             if not settled.success:
                 raise fail(_failure_lines(settled.failures))
@@ -71,6 +75,21 @@ def _say(package: "ModelPackage", stage: "Stage", endpoints: "Endpoints") -> Non
             f"{version} is on staging and waits for approval: "
             f'imgclf approve {version} --reason "…"',
         )
+
+
+def _remedies(runner: "LineRunner", failures: dict[str, str] | None = None) -> str:
+    """Return the remedies of the failed checks, as ``imgclf status`` has them; "" without any.
+
+    Args:
+        runner: of the run that failed.
+        failures: reasons by failed check or step; ``None``: all checks that block.
+    """
+    from imgclf_dagster.status.checks import blocking_checks
+    from imgclf_dagster.status.made import NewestRecords
+
+    blocking = blocking_checks(runner.store, NewestRecords(runner.instance, runner.store))
+    found = [fact["remedy"] for fact in blocking if failures is None or fact["check"] in failures]
+    return "\n    → ".join(dict.fromkeys(found))
 
 
 def _failure_lines(failures: dict[str, str]) -> str:

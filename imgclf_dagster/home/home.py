@@ -59,7 +59,8 @@ def prepare_home(settings: Settings) -> ObjectStore:
         StoreMissing: see ``require_store``.
         StoreUnwritable: the store cannot be set up.
     """
-    store = require_store(settings) if is_prepared(settings) else open_store(settings)
+    is_new = not is_prepared(settings)
+    store = open_store(settings) if is_new else require_store(settings)
     try:
         for folder in (
             settings.dagster_home,
@@ -69,7 +70,7 @@ def prepare_home(settings: Settings) -> ObjectStore:
         ):
             folder.mkdir(parents=True, exist_ok=True)
         write_once(settings_file(), settings_template())
-        if not is_prepared(settings):
+        if is_new:
             store.ensure()
             create_run_databases(settings.dagster_home)
         write_once(settings.dagster_home / "dagster.yaml", dagster_yaml("local"))
@@ -78,6 +79,8 @@ def prepare_home(settings: Settings) -> ObjectStore:
             f"the home {settings.home} cannot be written ({error.strerror}); "
             "make it writable, or name another folder in IMGCLF_HOME"
         ) from error
+    if is_new:  # IMGCLF_HOME may be mistyped
+        print(f"made a new home at {settings.home}", file=sys.stderr)
     store.sweep()
     os.environ.update(process_environment(settings))
     return store

@@ -28,8 +28,11 @@ _WRAPPERS = {"DagsterExecutionStepExecutionError", "DagsterResourceFunctionError
 _INTERRUPTS = {"DagsterExecutionInterruptedError", "KeyboardInterrupt"}
 """Errors that Dagster records for Ctrl-C."""
 
-_NOT_REACHED = "Dependencies for step "
-"""Beginning of Dagster's message for each step that it skips after a failed one."""
+OF_DAGSTER = (
+    "Dependencies for step ",  # one for each step that it skips after a failed one
+    "[pipes] external process successfully opened",  # one for each job
+)
+"""Beginnings of Dagster's own messages that tell a person nothing."""
 
 _RETRIED_TAG = "dagster/will_retry"
 
@@ -164,7 +167,7 @@ def _report_event(entry: dg.EventLogEntry, outcome: "RunOutcome", narrator: Narr
     event = entry.dagster_event
     if event is None:
         level = int(entry.level)
-        if level >= INFO and step and not entry.user_message.startswith(_NOT_REACHED):
+        if level >= INFO and step and not entry.user_message.startswith(OF_DAGSTER):
             narrator.logged(step, entry.user_message, level=level)
         return
     match event.event_type:

@@ -284,8 +284,8 @@ def single_instance(run_dir: Path) -> Iterator[None]:
         lock.acquire(timeout=_LOCK_S)
     except Timeout:
         raise AlreadyRunning(
-            f"imgclf up is running already on {run_dir.parent} (process {_noted_pid(note)}); "
-            "end it, or name another home in IMGCLF_HOME"
+            f"imgclf up is running already on {run_dir.parent} (process {_noted_pid(note)})",
+            "end it (Ctrl-C in its terminal), or name another home in IMGCLF_HOME",
         ) from None
     try:
         part = note.with_suffix(".part")

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterEventType
 
-from imgclf_dagster.line.progress import failed_steps, is_check_step
+from imgclf_dagster.line.progress import OF_DAGSTER, failed_steps, is_check_step
 from imgclf_dagster.runs.asking import UNFINISHED
 from imgclf_dagster.runs.orphans import gone_process, gone_words, is_gone
 
@@ -54,7 +54,9 @@ def _last_words(instance: dg.DagsterInstance, run_id: str) -> str:
     messages = (
         record.event_log_entry.user_message
         for record in page.records
-        if record.event_log_entry.dagster_event is None and record.event_log_entry.step_key
+        if record.event_log_entry.dagster_event is None
+        and record.event_log_entry.step_key
+        and not record.event_log_entry.user_message.startswith(OF_DAGSTER)
     )
     return next(messages, "")
 

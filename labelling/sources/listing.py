@@ -10,7 +10,7 @@ from labelling.sources.file_kinds import FileKind, file_kind
 from labelling.sources.lists.files.index import has_image_suffix
 from labelling.sources.reading import Ignored
 
-NO_IMAGE = "no images by their names"
+NO_IMAGE = "not an image by its name"
 EXAMPLES = 3
 
 _REFUSED: dict[FileKind, str] = {

@@ -200,8 +200,9 @@ def _show_duplicates(console: Console, report: "IngestReport") -> None:
             console.print(f"  [yellow]labelled {differing}:[/] {names}", soft_wrap=True)
     if report.contradictions:
         console.print(
-            f"  {_images(report.contradictions)} with contradictory labels: they are in no data "
-            "set until all files of an image have one label. Correct them and ingest again",
+            f"  {_images(report.contradictions)} with contradictory labels, which "
+            f"{'is' if report.contradictions == 1 else 'are'} in no data set until all files of an "
+            "image have one label. Correct them and ingest again",
             soft_wrap=True,
         )
     elif report.duplicates:

@@ -171,6 +171,7 @@ def _withdrawal(
     for path, image in images.items():
         if image not in labelled:
             raise fail(f"{path}: this image never had a label, so nothing can be taken back")
+    _say_copies(rows, images)
     others = spellings(rows, settings.labels, [label])[1:] if label is not None else []
     return Withdrawal(
         at=now_after(rows),
@@ -266,7 +267,7 @@ def _renaming(settings: Settings, rows: "pa.Table", old: tuple[str, ...], new: s
             f"{escape(new)} was renamed to {escape(found.aliases[new])} before; it is a class of "
             "its own again"
         )
-    classes = {one.label for one in found.classes if one.images} - {*names, new}
+    classes = {one.label for one in found.classes if one.images or one.in_conflict} - {*names, new}
     for group in look_alikes({*classes, new}, new=[new]):
         others = ", ".join(sorted({*group.labels} - {new}))
         console.print(
@@ -335,6 +336,25 @@ def _image(store: "ObjectStore", rows: "pa.Table", path: str) -> str:
     if image is None:
         raise fail(f"{path}: there is no such file, and no labelled image under raw/ has this name")
     return image
+
+
+def _say_copies(rows: "pa.Table", images: dict[str, str]) -> None:
+    """Print under which name an image was labelled, where it is another than the given one.
+
+    Args:
+        rows: of the label table.
+        images: given path to image (sha256).
+    """
+    from assets.annotations.label_changes import keys_of
+
+    keys = keys_of(rows, set(images.values()))
+    for path, image in images.items():
+        key = keys.get(image, "")
+        if key and Path(key).name != Path(path).name:
+            console.print(
+                f"{escape(path)} has the same bytes as {escape(key)}: they are one image, which "
+                "was labelled under that name"
+            )
 
 
 def is_asked() -> bool:

@@ -64,12 +64,14 @@ def merge_line(group: "LookAlikes", found: "Overview") -> str:
 
 
 def _class_table(found: "Overview") -> Table:
-    table = Table(Column("class", overflow="fold"), "images", "superseded", "withdrawn")
+    disputed = ["in conflict"] if found.conflicts else []
+    heads = ["images", *disputed, "superseded", "withdrawn"]
+    table = Table(Column("class", overflow="fold"), *heads)
     for one in found.classes:
-        if one.is_listed or one.images:
-            table.add_row(
-                escape(one.label), f"{one.images:,}", f"{one.superseded:,}", f"{one.withdrawn:,}"
-            )
+        if one.is_listed or one.images or one.in_conflict:
+            counts = (one.images, *([one.in_conflict] if disputed else ()))
+            numbers = (f"{n:,}" for n in (*counts, one.superseded, one.withdrawn))
+            table.add_row(escape(one.label), *numbers)
     return table
 
 

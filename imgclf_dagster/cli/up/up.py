@@ -12,9 +12,10 @@ from rich.console import Console
 
 from errors.base import ImgclfError
 from guard.arguments import allow_host_options
+from imgclf_dagster.cli.common import fail
 from imgclf_dagster.cli.label_studio import install_shown
 from imgclf_dagster.cli.up.notice_printer import NoticePrinter
-from imgclf_dagster.console import SafeConsole, escape
+from imgclf_dagster.console import SafeConsole
 from imgclf_dagster.home.home import prepare_home
 from imgclf_dagster.label_studio.background_setup import BackgroundSetup
 from imgclf_dagster.label_studio.programs import LabellingPrograms, labelling_programs
@@ -25,6 +26,7 @@ from imgclf_dagster.processes.supervisor import (
     ProcessSpec,
     Supervisor,
     http_healthy,
+    single_instance,
     socket_healthy,
 )
 from imgclf_dagster.settings.root import Settings, SettingsError, load_settings
@@ -60,6 +62,8 @@ def up_command(
     try:
         settings = load_settings()
         prepare_home(settings)
+        with single_instance(settings.run_dir):
+            pass  # before anything is said to start; the supervisor holds it
         labelling = _labelling(settings, console) if _is_labelled(settings, label_studio) else None
         specs = programs(settings, labelling)
         console.print(f"imgclf up on {settings.home}; logs are in {settings.logs_dir}")
@@ -68,10 +72,7 @@ def up_command(
         say = setup.watch_health(notices) if setup else notices
         Supervisor(specs, run_dir=settings.run_dir, say=say, meanwhile=setup).run()
     except ImgclfError as error:
-        console.print(f"[red]imgclf up:[/] {escape(error.message)}", soft_wrap=True)
-        if error.remedy:
-            console.print(f"    → {escape(error.remedy)}", soft_wrap=True)
-        raise typer.Exit(1) from None
+        raise fail(error.message, remedy=error.remedy) from None
     console.print("All stopped.")
 
 

@@ -68,7 +68,7 @@ class Coco:
         if not (is_own or _is_of_azure(value) or options.name_list(document.name)):
             raise ListRefusedError(
                 f"{document.name} is COCO's JSON, whose annotations are of objects (detection); "
-                "nothing shows that its categories are of whole pictures; if they are: "
+                "nothing says that each category is the class of a whole picture; if it is: "
                 f"--labels-from {document.name}"
             )
         statements = Statements(document.name, options)

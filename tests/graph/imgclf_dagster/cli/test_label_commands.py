@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from assets.annotations.label_changes import write_event
 from assets.annotations.label_index import labelled_view
 from assets.annotations.label_overview import words_of
 from imgclf_dagster.cli.main import app
+from imgclf_dagster.status.status import gather_status
 from labelling.labels.events import EVENTS_PREFIX, Withdrawal
 
 pytestmark = pytest.mark.graph
@@ -229,3 +231,35 @@ def test_the_names_in_the_settings_need_not_be_changed(
     assert run.checks["labels_known"]
     # Dog is taken for dog, and goes with it.
     assert labels(named) == ["cat", "cat", "hound", "hound", "hound", "hound"]
+
+
+def test_an_image_in_conflict_is_labelled_nowhere_and_superseded_by_nothing(
+    world: Any, photo: Callable[..., bytes], command: Callable[..., Result]
+) -> None:
+    world.add("cat/a.png", photo(1), "cat")
+    world.add("dog/a.png", photo(1), "dog")  # the same bytes
+    world.add("dog/b.png", photo(2), "dog")
+    world.run("raw_images", "annotations")
+    found = json.loads(command("--json").stdout)
+    counts = gather_status(world.settings, world.instance)["labels"]
+    assert (found["labelled"], found["conflicts"]) == (1, 1)
+    assert (counts["labelled"], counts["conflicts"]) == (1, 1)
+    classes = {one["label"]: one for one in found["classes"]}
+    assert [(one["images"], one["in_conflict"]) for one in classes.values()] == [(0, 1), (1, 1)]
+    assert [one["superseded"] for one in classes.values()] == [0, 0]
+    told = words(command())
+    assert "in conflict" in told
+    assert "1 image is labelled; 1 is in conflict" in told
+
+
+def test_a_copy_of_an_image_is_told_to_be_the_image_of_another_name(
+    world: Any, photo: Callable[..., bytes], command: Callable[..., Result], tmp_path: Path
+) -> None:
+    image = world.add("cat/a.png", photo(1))
+    world.label(image, "cat", annotation_id="raw/cat/a.png")
+    world.run("raw_images", "annotations")
+    copy = tmp_path / "copy.png"
+    copy.write_bytes(photo(1))
+    told = words(command("withdraw", "--file", str(copy), "--dry-run"))
+    assert f"{copy} has the same bytes as raw/cat/a.png: they are one image" in told
+    assert "same bytes" not in words(command("withdraw", "--file", "raw/cat/a.png", "--dry-run"))

@@ -54,7 +54,10 @@ def test_enough_labels_are_due():
 
 def test_so_is_a_share_of_a_class_unless_that_is_next_to_nothing():
     assert due(decided(plus("dog", 5)))
-    assert "5 of dog (12% of its former number; 10% is enough)" in decided(plus("dog", 5)).reason
+    assert (
+        "5 of dog (12% of its former number); 50, or 10% of a class, start a training"
+        in decided(plus("dog", 5)).reason
+    )
     assert not due(decided(plus("dog", 3)))
     assert not due(decided(plus("fox", 4)))  # a new class
     assert due(decided(plus("fox", 5)))
@@ -147,11 +150,12 @@ def test_every_decision_says_why_in_numbers():
         now, "due: 2 images were added, removed or relabelled by an ingest or imgclf labels"
     )
     assert decided(plus("dog", 5)) == Retraining(
-        now, "due: 5 of 50 new labels, 5 of dog (12% of its former number; 10% is enough)"
+        now,
+        "due: 5 of 50 new labels, 5 of dog (12% of its former number); 50, or 10% of a class, start a training",
     )
     assert decided(plus("cat", 2), hours=0.5, max_age_h=1.5) == Retraining(
         now + 3600,
-        "2 of 50 new labels, 2 of cat (2% of its former number; 10% is enough); the oldest has "
+        "2 of 50 new labels, 2 of cat (2% of its former number); 50, or 10% of a class, start a training; the oldest has "
         "waited 0.5 of 1.5 h",
     )
     ahead = decided(plus("cat", 1), hours=-1)
@@ -160,7 +164,7 @@ def test_every_decision_says_why_in_numbers():
     late = decided(plus("cat", 1), hours=24)
     assert late == Retraining(
         now,
-        "due: 1 of 50 new labels, 1 of cat (1% of its former number; 10% is enough); the oldest "
+        "due: 1 of 50 new labels, 1 of cat (1% of its former number); 50, or 10% of a class, start a training; the oldest "
         "has waited 24.0 of 24 h",
     )
 
