@@ -36,7 +36,7 @@ RUN case "$VARIANT" in \
       *) echo "VARIANT is $VARIANT; it must be cpu or gpu" >&2; exit 1 ;; \
     esac
 # What changes seldom in a layer of its own, without our code.
-RUN uv pip install -r pyproject.toml --extra aws -c constraints.txt
+RUN uv pip install -r pyproject.toml --extra aws --extra weights -c constraints.txt
 COPY LICENSE README.md ./
 COPY errors errors
 COPY guard guard

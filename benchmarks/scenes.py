@@ -40,6 +40,7 @@ def missing() -> str:
 
 def scenes(scratch: Path) -> Scenes | None:
     """The features of the photos; ``None`` if there are no photos (``photos.MISSING``)."""
+    from training.backbones.weights import find_all_weights
     from training.config import Hyperparameters
     from training.data.data import LabelledImages
     from training.fitting.architectures import build, load_weights
@@ -47,7 +48,8 @@ def scenes(scratch: Path) -> Scenes | None:
 
     if not copy_photos(scratch / "photos"):
         return None
-    parameters = Hyperparameters()
+    size = 160
+    parameters = Hyperparameters(architecture="mobilenet_v2", image_size=size)
     files = {
         hashlib.sha256(path.read_bytes()).hexdigest(): path
         for path in sorted((scratch / "photos").rglob("*.jpg"))
@@ -55,9 +57,13 @@ def scenes(scratch: Path) -> Scenes | None:
     sha256 = sorted(files)
     names = [files[key].parent.name for key in sha256]
     labels = tuple(sorted(set(names)))
-    images = _squares([files[key] for key in sha256], parameters.image_size)
+    images = _squares([files[key] for key in sha256], size)
     targets = np.array([labels.index(name) for name in names])
-    net = build(parameters, len(labels), load_weights(parameters, weights_dir()))
+    net = build(
+        parameters,
+        len(labels),
+        load_weights(parameters, find_all_weights("mobilenet_v2", weights_dir())),
+    )
     split = LabelledImages(images, targets, pa.table({}))
     features = extract(net, split, lambda done: None, bf16=False)
     return Scenes(np.array(sha256), features, targets, labels)

@@ -24,6 +24,8 @@ ROUND_S = 3.0
 SWITCHES = 5
 CONCURRENCIES = (1, 8)
 LABELS = ("buildings", "forest", "glacier", "mountain", "sea", "street")
+SIZE = 160
+"""Width and height of the images that the net sees, in pixels."""
 PICTURE = (480, 640)
 PATH = "/endpoints/bench-staging/invocations?top_k=3"
 Ask = Callable[[], None]
@@ -150,14 +152,14 @@ def _set_up(
     from training.fitting.architectures import build
 
     torch.manual_seed(0)
-    hyperparameters = Hyperparameters(weights="none")
+    hyperparameters = Hyperparameters(architecture="mobilenet_v2", weights="none", image_size=SIZE)
     store = ObjectStore(url=(scratch / "store").as_uri())
     store.ensure()
     artefacts = {}
     for version in versions:  # different weights, so that two graphs are loaded
         net = ServingNet(
             build(hyperparameters, len(LABELS)),
-            size=hyperparameters.image_size,
+            size=SIZE,
             temperature=1.0,
             task="single_label",
         ).eval()
@@ -174,7 +176,7 @@ def _set_up(
 
     def torch_asker(body: bytes, concurrency: int) -> Callable[[], Ask]:
         torch.set_num_threads(2 if concurrency == 1 else 1)
-        return lambda: _torch_asker(net, body, hyperparameters.image_size)
+        return lambda: _torch_asker(net, body, SIZE)
 
     return host, torch_asker, artefacts
 

@@ -34,9 +34,10 @@ class Hyperparameters(BaseModel):
         "multinomial logistic regression; finetune: all layers of a pretrained net.",
     )
     architecture: str = Field(
-        "mobilenet_v2",
-        description="A torchvision classification architecture, for probe and finetune "
-        "(scratch always uses a small net of its own).",
+        "tf_efficientnet_lite0",
+        description="A classification net of torchvision or timm, for probe and finetune (scratch "
+        "always uses a small net of its own); several joined by + for probe: their features are "
+        "concatenated. torchvision's net where both have the name; timm/NAME for timm's.",
     )
     weights: Literal["imagenet", "none"] = Field(
         "imagenet", description="imagenet: pretrained; none: random, needs no download."
@@ -46,8 +47,12 @@ class Hyperparameters(BaseModel):
     weight_decay: float = Field(1e-2, ge=0)
     batch_size: int = Field(64, ge=1, le=65536)
     epochs: int = Field(12, ge=1, le=10_000, description="Epochs (finetune, scratch).")
-    image_size: int = Field(
-        160, ge=8, le=1024, description="Side of the square the model sees, in pixels."
+    image_size: int | None = Field(
+        None,
+        ge=8,
+        le=1024,
+        description="Width and height in pixels of the images that the model sees; default: those "
+        "of the net's pretraining (scratch: 160).",
     )
     augmentation: Augmentation = Field(
         "light",
@@ -57,6 +62,11 @@ class Hyperparameters(BaseModel):
         "auto", description="auto: bfloat16 where the hardware is faster with it."
     )
     seed: int = Field(0, ge=0, le=2**31 - 1)
+
+    @property
+    def uses_weights(self) -> bool:
+        """Whether the job starts from pretrained weights."""
+        return self.recipe != "scratch" and self.weights == "imagenet"
 
     def to_strings(self) -> dict[str, str]:
         """Return every hyperparameter as a JSON literal, for a SageMaker job."""

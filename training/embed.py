@@ -2,7 +2,7 @@
 
 A processing job. Channels: ``images`` (files of ``raw/``), ``features`` (of earlier jobs, see
 ``training.embedding.stored``, below a folder of the backbone's name), ``model-0``, ``model-1``
-… (one ``model.tar.gz`` each) and ``weights``. Without a model, the pretrained net of the parameters
+… (one ``model.tar.gz`` each) and ``weights-0`` …. Without a model, the pretrained net of the parameters
 ``architecture`` and ``image_size`` computes features, and there are no predictions.
 
 Outputs: ``features.parquet`` of ``images``, ``probabilities/<model version>.parquet`` of both, and
@@ -14,7 +14,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from dagster_pipes import PipesContext
 
 from training.artefact.artefact import TORCH_MODEL, ArtefactManifest, digest, unpack
+from training.backbones.weights import file_stem, weights_in
 from training.config import CODE_VERSION, Hyperparameters
 from training.container.container import JobContainer
 from training.container.hardware import yield_cores
@@ -38,6 +39,7 @@ from training.embedding.images import RESULT_SCHEMA, embedded_parts
 from training.embedding.stored import Batch, batches, feature_files
 from training.errors import ArtefactError, PermanentFailure
 from training.images.images import DEFAULT_MAX_PIXELS
+from training.images.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from training.fitting.architectures import Classifier
@@ -96,8 +98,9 @@ def embed(container: JobContainer, pipes: PipesContext) -> dict[str, Any]:
     """
     pipes.log.info("loading PyTorch and the model")
     with tempfile.TemporaryDirectory(dir=container.scratch_dir) as scratch:
-        models, size = _models(container, Path(scratch))
+        models = _models(container, Path(scratch))
     net = models[0].net if models else _pretrained(container)
+    size = net.preprocessing.size
     architecture = (
         models[0].manifest.architecture if models else _parameters(container).architecture
     )
@@ -109,7 +112,7 @@ def embed(container: JobContainer, pipes: PipesContext) -> dict[str, Any]:
     }
     models = [model for model in models if model.manifest.model_version not in strangers]
     began, most = time.monotonic(), _max_pixels(container)
-    parts = embedded_parts(net, container, size=size, max_pixels=most, pipes=pipes)
+    parts = embedded_parts(net, container, max_pixels=most, pipes=pipes)
     images, rejected = _write_features(parts, container.output_dir / FEATURES)
     seconds = time.monotonic() - began
     for model in models:
@@ -137,13 +140,17 @@ def backbone_name(net: "Classifier", architecture: str, size: int) -> str:
         size: width and height of its images in pixels.
 
     Returns:
-        ``<architecture>-<size>-<12 hex digits>``, a hash of the weights and the code's version.
+        ``<architecture>-<size>-<12 hex digits>``, a hash of the weights, their preprocessing and the
+        code's version.
     """
+    used = net.preprocessing
     found = hashlib.sha256(f"{CODE_VERSION} {FEATURES_VERSION}".encode())
+    if used != Preprocessing(size=used.size):  # that of all nets of older versions
+        found.update(repr(used).encode())
     for name, tensor in net.backbone.state_dict().items():
         found.update(name.encode())
         found.update(tensor.cpu().contiguous().numpy().tobytes())
-    return f"{architecture}-{size}-{found.hexdigest()[:12]}"
+    return f"{file_stem(architecture)}-{size}-{found.hexdigest()[:12]}"
 
 
 def _name_of(model: Model) -> str:
@@ -159,13 +166,11 @@ def _max_pixels(container: JobContainer) -> int:
     return int(container.hyperparameters.get("max_pixels", DEFAULT_MAX_PIXELS))
 
 
-def _models(container: JobContainer, scratch: Path) -> tuple[list[Model], int]:
-    """Load the models; also returns the first one's (or the pretrained net's) image size in pixels."""
+def _models(container: JobContainer, scratch: Path) -> list[Model]:
     models: list[Model] = []
     while container.has_channel(name := f"model-{len(models)}"):
         models.append(load_model(container.channel(name), scratch / name))
-    size = models[0].manifest.input_size if models else _parameters(container).image_size
-    return models, size
+    return models
 
 
 def load_model(folder: Path, into: Path) -> Model:
@@ -201,6 +206,8 @@ def load_model(folder: Path, into: Path) -> Model:
         net = build(parameters, len(manifest.labels))
         state = torch.load(into / TORCH_MODEL, map_location="cpu", weights_only=True)
         net.load_state_dict(state)
+        # Models of older versions were all trained with bilinear resizing.
+        net.preprocessing = replace(net.preprocessing, interpolation=manifest.interpolation)
     except Exception as error:  # torch's readers raise anything on what is no state dict
         raise PermanentFailure(
             f"the weights of {manifest.model_version} ({TORCH_MODEL}) are not those of a "
@@ -214,13 +221,13 @@ def _pretrained(container: JobContainer) -> "Classifier":
         from training.fitting.architectures import build, load_weights
 
     parameters = _parameters(container)
-    weights = load_weights(parameters, container.optional_channel("weights", "*.pth"))
-    if weights is None:
+    if not parameters.uses_weights:
         raise PermanentFailure(
             f"there is no model yet, and recipe {parameters.recipe!r} with weights "
             f"{parameters.weights!r} has no pretrained net to look at images with"
         )
-    return build(parameters, 2, weights).eval()
+    files = weights_in(container, parameters.architecture)
+    return build(parameters, 2, load_weights(parameters, files)).eval()
 
 
 def _described(model: Model) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The training job: ``python -m training.train``.
 
-Channels: ``dataset`` (``<version>/manifest.parquet`` and its shards) and optionally ``weights``
-(``<architecture>.pth``). Outputs: the artefact's members in the model folder; ``metrics.json``,
+Channels: ``dataset`` (``<version>/manifest.parquet`` and its shards) and, for each net of the
+architecture whose weights are not downloaded, ``weights-0``, ``weights-1`` … (one file). Outputs: the artefact's members in the model folder; ``metrics.json``,
 ``history.json``, ``history.png`` and ``export_check.npz`` in the output folder.
 """
 
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from training.artefact.artefact import ONNX_MODEL, TORCH_MODEL, ArtefactManifest, Task, digest
 from training.artefact.artefact import write_manifest as write_artefact_manifest
 from training.artefact.evidence import write_evidence
+from training.backbones.weights import weights_in
 from training.config import CODE_VERSION, Hyperparameters
 from training.container.container import JobContainer
 from training.container.distributed import ALONE, Team, ends_at_its_failure, joined, note_failure
@@ -54,7 +55,8 @@ class Job:
         dataset_version: of the data set.
         model_version: name of the model to be trained.
         dataset: folder of the data set channel.
-        weights: folder of pretrained weights; ``None`` if there is none.
+        weights: file of pretrained weights of each net of the architecture; ``None``: it is
+            downloaded.
     """
 
     parameters: Hyperparameters
@@ -63,7 +65,7 @@ class Job:
     dataset_version: str
     model_version: str
     dataset: Path
-    weights: Path | None
+    weights: tuple[Path | None, ...]
 
     @classmethod
     def from_container(cls, container: JobContainer) -> Self:
@@ -77,14 +79,15 @@ class Job:
             dataset = container.channel("dataset", f"{given['dataset_version']}/{CARD}")
             # Not hyperparameters: SageMaker allows these 2,500 characters, some 200 labels.
             card = read_card(dataset / given["dataset_version"] / CARD)
+            parameters = Hyperparameters.from_strings(given)
             return cls(
-                parameters=Hyperparameters.from_strings(given),
+                parameters=parameters,
                 task=card.task,
                 labels=card.labels,
                 dataset_version=given["dataset_version"],
                 model_version=given["model_version"],
                 dataset=dataset,
-                weights=container.optional_channel("weights", "*.pth"),
+                weights=weights_in(container, parameters.architecture),
             )
         except KeyError as error:
             raise PermanentFailure(f"the job lacks the hyperparameter {error}; add it") from None
@@ -139,22 +142,32 @@ def train(
         from training.data.data import DataSource, require_learnable
         from training.evaluation.history_picture import draw_history
 
-    def read() -> "tuple[Job, DataSource, LabelledImages, LabelledImages]":
-        job = Job.from_container(container)
-        version, size = job.dataset_version, job.parameters.image_size
+    def read() -> "tuple[DataSource, LabelledImages, LabelledImages]":
+        version, preprocessing = job.dataset_version, net.preprocessing
         source = DataSource(job.dataset, version, job.task, job.labels, container.scratch_dir)
         phases.begin("data", f"reading data set {version}")
-        train = source.split("train", size, lambda *n: phases.count("train images read", *n))
-        val = source.split("val", size, lambda *n: phases.count("val images read", *n))
-        require_learnable(train.targets, job.labels)
-        return job, source, train, val
 
-    job, source, train_split, val_split = team.once_per_machine(read)
+        def split(name: str) -> "LabelledImages":
+            return source.split(
+                name,
+                preprocessing.size,
+                lambda *n: phases.count(f"{name} images read", *n),
+                preprocessing.interpolation,
+            )
+
+        train, val = split("train"), split("val")
+        require_learnable(train.targets, job.labels)
+        return source, train, val
+
+    job = Job.from_container(container)
+    torch.manual_seed(job.parameters.seed)
+    net = _built(job, phases, team)
+    source, train_split, val_split = team.once_per_machine(read)
     phases.say(f"{len(train_split)} images to train on, {len(val_split)} to validate on")
 
     tell({**train_split.aside, **val_split.aside}, pipes.log.warning)
     torch.manual_seed(job.parameters.seed)
-    net, history, logits = _fitted(job, train_split, val_split, container, phases, team)
+    history, logits = _fitted(net, job, train_split, val_split, container, phases, team)
     phases.begin("calibration", "")
     numbers, temperature, thresholds = _calibrated(logits, val_split, job)
     phases.begin("export", "exporting to ONNX and checking it against PyTorch")
@@ -176,27 +189,36 @@ def train(
     return metrics
 
 
+def _built(job: Job, phases: Phases, team: Team) -> "Classifier":
+    """Build the net with its pretrained weights, before the images are read: weights may be missing."""
+    from training.fitting.architectures import architecture_name, build, load_weights
+
+    parameters = job.parameters
+    phases.begin("net", f"{parameters.recipe}: {architecture_name(parameters)}")
+    return team.once_per_machine(  # which may download the weights
+        lambda: build(parameters, len(job.labels), load_weights(parameters, job.weights))
+    )
+
+
 def _fitted(
+    net: "Classifier",
     job: Job,
     train_split: "LabelledImages",
     val_split: "LabelledImages",
     container: JobContainer,
     phases: Phases,
     team: Team,
-) -> "tuple[Classifier, list[dict[str, float]], torch.Tensor]":
-    """Fit the net; returns net, history and the logits of the validation split.
+) -> "tuple[list[dict[str, float]], torch.Tensor]":
+    """Fit the net in place; returns the history and the logits of the validation split.
 
     Returns only in the team's first process; the others end.
     """
     from training.container.hardware import uses_bf16
-    from training.fitting.architectures import architecture_name, build, load_weights
+    from training.fitting.architectures import architecture_name
 
     parameters, classes = job.parameters, len(job.labels)
     together = f", {team.size} processes together" if team.size > 1 else ""
     phases.begin("fit", f"{parameters.recipe}: {architecture_name(parameters)}{together}")
-    net = team.once_per_machine(  # which may download the weights
-        lambda: build(parameters, classes, load_weights(parameters, job.weights))
-    )
     if parameters.recipe == "probe":
         with without_collection("training.fitting.probe"):
             from training.fitting.probe import fit_probe
@@ -230,7 +252,8 @@ def _fitted(
         )
         logits = predict_logits(net, val_split, classes, team)
         team.dismiss()
-    return net.eval(), history, logits
+    net.eval()
+    return history, logits
 
 
 def _calibrated(
@@ -272,14 +295,20 @@ def _export(
     from training.artefact import export
     from training.artefact.predictor import OnnxPredictor
 
-    size = job.parameters.image_size
-    serving = export.ServingNet(net, size=size, temperature=temperature, task=job.task)
+    size = net.preprocessing.size
+    serving = export.ServingNet(
+        net,
+        size=size,
+        temperature=temperature,
+        task=job.task,
+        interpolation=net.preprocessing.interpolation,
+    )
     folder = container.model_dir
     export.export_onnx(serving, folder / ONNX_MODEL)
     torch.save(net.state_dict(), folder / TORCH_MODEL)
     manifest = write_artefact_manifest(
         folder,
-        **_description(job),
+        **_description(job, net),
         temperature=temperature,
         thresholds=thresholds,
         opset=export.OPSET,
@@ -291,14 +320,15 @@ def _export(
     return manifest, float(np.abs(answered - expected).max())
 
 
-def _description(job: Job) -> dict[str, object]:
-    """Return the manifest's fields that come from the job's configuration."""
+def _description(job: Job, net: "Classifier") -> dict[str, object]:
+    """Return the manifest's fields that come from the job's configuration and its net."""
     from training.fitting.architectures import architecture_name
 
     return {
         "task": job.task,
         "labels": job.labels,
-        "input_size": job.parameters.image_size,
+        "input_size": net.preprocessing.size,
+        "interpolation": net.preprocessing.interpolation,
         "dataset_version": job.dataset_version,
         "code_version": CODE_VERSION,
         "model_version": job.model_version,

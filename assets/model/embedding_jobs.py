@@ -28,7 +28,7 @@ from assets.model.feature_store import (
     stored_probabilities,
 )
 from assets.model.models_in_use import ModelInUse, read_model_manifest
-from assets.model.trained_model import weights_channel, weights_identity
+from assets.model.trained_model import weights_channels, weights_identity
 from object_store.contents.damage import DamagedObject
 from object_store.contents.reading import parse_object, parse_rows, read_record
 from object_store.contents.vectors import Vectors
@@ -271,7 +271,7 @@ class Embedder:
             identity["net"] = self._pretrained_key()
             given = self.defaults.to_strings()
             parameters |= {name: given[name] for name in _OF_THE_NET}
-            weights = weights_channel(self.defaults, self.weights_dir)
+            weights = weights_channels(self.defaults, self.weights_dir)
         channels = {
             f"model-{number}": Channel(
                 prefix=model.model_key.rpartition("/")[0], keys=(model.model_key,)

@@ -18,6 +18,7 @@ from object_store.contents.reading import read_record
 from object_store.contents.vectors import Vectors
 from object_store.errors import KeyMissing
 from object_store.store import ObjectStore
+from training.backbones.weights import file_stem
 from training.config import CODE_VERSION
 from training.embedding.features import (
     FEATURES_SCHEMA,
@@ -154,7 +155,7 @@ def likely_backbone(store: ObjectStore, architecture: str, size: int) -> str | N
 
     Args:
         store: object store of the project.
-        architecture: name of the torchvision architecture.
+        architecture: of the net.
         size: side of the input image, in pixels.
 
     Returns:
@@ -163,7 +164,7 @@ def likely_backbone(store: ObjectStore, architecture: str, size: int) -> str | N
     found = [
         info
         for info in store.list(EMBEDDINGS)
-        if info.key.removeprefix(EMBEDDINGS).startswith(f"{architecture}-{size}-")
+        if info.key.removeprefix(EMBEDDINGS).startswith(f"{file_stem(architecture)}-{size}-")
     ]
     if not found:
         return None

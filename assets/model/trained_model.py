@@ -1,6 +1,5 @@
 """Training: one job per (data set version, code version, configuration)."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +21,9 @@ from object_store.store import ObjectStore
 from resources.compute.compute import Compute
 from resources.compute.job_names import job_name
 from resources.compute.job_spec import Channel, JobSpec, LocalChannel
+from training.backbones.weights import find_all_weights, sha256_of_weights, weights_channel_of
 from training.config import CODE_VERSION, Hyperparameters
+from training.errors import PermanentFailure
 
 
 class _Metrics(BaseModel):
@@ -177,7 +178,7 @@ def training_job(
     Args:
         hyperparameters: of the training.
         card: the data set's card.
-        weights_dir: folder of pretrained weights; ``None``: torchvision's are downloaded.
+        weights_dir: the user's folder of pretrained weights; ``None``: there is none.
     """
     version = card["version"]
     weights = weights_identity(hyperparameters, weights_dir)
@@ -200,7 +201,7 @@ def training_job(
             "model_version": name,
         },
         channels={"dataset": dataset_channel(card)},
-        local_channels=weights_channel(hyperparameters, weights_dir) if weights else {},
+        local_channels=weights_channels(hyperparameters, weights_dir),
     )
 
 
@@ -218,24 +219,41 @@ def dataset_channel(card: Mapping[str, Any]) -> Channel:
 
 
 def weights_identity(hyperparameters: Hyperparameters, weights_dir: Path | None) -> str:
-    """Identify the pretrained weights: sha256 of the file, ``torchvision``, or empty if none are used."""
-    if hyperparameters.recipe == "scratch" or hyperparameters.weights == "none":
-        return ""
-    path = weights_dir / f"{hyperparameters.architecture}.pth" if weights_dir else None
-    if path is None or not path.is_file():
-        return "torchvision"
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Identify the pretrained weights of a job.
+
+    Returns:
+        SHA-256 of each net's file, joined by ``+``; ``torchvision`` for a net whose weights are
+        downloaded (by torchvision or timm); empty if none are used.
+    """
+    files = _weights_files(hyperparameters, weights_dir)
+    return "+".join("torchvision" if path is None else sha256_of_weights(path) for path in files)
 
 
-def weights_channel(
+def weights_channels(
     hyperparameters: Hyperparameters, weights_dir: Path | None
 ) -> dict[str, LocalChannel]:
-    """Return the file of weights that the job needs; empty if torchvision's are downloaded."""
-    file = f"{hyperparameters.architecture}.pth"
-    if weights_dir is None or not (weights_dir / file).is_file():
-        return {}
-    return {"weights": LocalChannel(folder=str(weights_dir), files=(file,))}
+    """Return the files of weights that the job needs, by channel; those that are downloaded are left out."""
+    return {
+        weights_channel_of(number): LocalChannel(folder=str(path.parent), files=(path.name,))
+        for number, path in enumerate(_weights_files(hyperparameters, weights_dir))
+        if path is not None
+    }
+
+
+def _weights_files(
+    hyperparameters: Hyperparameters, weights_dir: Path | None
+) -> tuple[Path | None, ...]:
+    """Return the file of each net.
+
+    Raises:
+        dagster.Failure: an installed file is not the expected one.
+    """
+    if not hyperparameters.uses_weights:
+        return ()
+    try:
+        return find_all_weights(hyperparameters.architecture, weights_dir)
+    except PermanentFailure as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -9,6 +9,14 @@ from pathlib import Path
 
 from imgclf_dagster.doctor.findings import Finding
 from imgclf_dagster.settings.root import Settings
+from training.backbones.weights import (
+    PACKAGES,
+    file_stem,
+    find_weights,
+    nets_of,
+    ways_to_weights,
+)
+from training.errors import PermanentFailure
 
 FREE_BYTES = 2 * 10**9
 """Free disk space below which a data set and its models may not fit (bytes)."""
@@ -117,23 +125,28 @@ def _store(settings: Settings) -> Iterator[Finding]:
 
 def _weights(settings: Settings) -> Iterator[Finding]:
     training = settings.training
-    if training.recipe == "scratch" or training.weights == "none":
+    if not training.uses_weights:
         yield Finding("weights", "ok", f"recipe {training.recipe} needs none")
         return
-    file = f"{training.architecture}.pth"
-    folder = settings.weights_dir
-    if folder is not None and (folder / file).is_file():
-        yield Finding("weights", "ok", str(folder / file))
-        return
-    if any(_torch_cache().glob(f"{training.architecture}-*.pth")):
-        yield Finding("weights", "ok", f"{training.architecture} in torchvision's cache")
-        return
-    yield Finding(
+    for net in nets_of(training.architecture):
+        yield _weights_of(net, settings.weights_dir)
+
+
+def _weights_of(net: str, folder: Path | None) -> Finding:
+    try:
+        path = find_weights(net, folder)
+    except PermanentFailure as error:
+        return Finding("weights", "failed", str(error))
+    if path is not None:
+        return Finding("weights", "ok", f"{net}: {path}")
+    if any(_torch_cache().glob(f"{net}-*.pth")):
+        return Finding("weights", "ok", f"{net} in torchvision's cache")
+    return Finding(
         "weights",
         "warning",
-        f"{file} is not in {folder or 'IMGCLF_WEIGHTS_DIR (not set)'}: training will download it",
-        f"without the internet: put {file} into a folder and name it in IMGCLF_WEIGHTS_DIR, or set "
-        'weights = "none" or recipe = "scratch" under [training] in imgclf.toml',
+        f"{file_stem(net)}.pth is not in {folder or 'IMGCLF_WEIGHTS_DIR (not set)'}"
+        f"{', nor is its package installed' if net in PACKAGES else ''}: training will download it",
+        "without the internet: " + "; or ".join(ways_to_weights(net)),
     )
 
 

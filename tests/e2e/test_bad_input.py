@@ -185,6 +185,7 @@ def test_missing_weights_name_the_ways_out_at_once(
     (tmp_path / "weights").mkdir()
     imgclf.settings = {
         "IMGCLF_WEIGHTS_DIR": str(tmp_path / "weights"),
+        "IMGCLF_TRAINING__ARCHITECTURE": "mobilenet_v2",
         "IMGCLF_TRAINING__RECIPE": "probe",
         "IMGCLF_TRAINING__IMAGE_SIZE": "32",
         "TORCH_HOME": str(tmp_path / "torch"),

@@ -18,6 +18,7 @@ from typing import IO, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from training.errors import ArtefactError
+from training.images.preprocessing import Interpolation
 
 Task = Literal["single_label", "multi_label"]
 
@@ -34,8 +35,9 @@ class ArtefactManifest(BaseModel):
     """What ``manifest.json`` says of a model.
 
     ``thresholds`` holds a probability for each label (multi_label only); ``temperature``
-    divides the logits and is already inside the ONNX graph; ``members`` maps the name of
-    each other file of the artefact to its sha256 (hex).
+    divides the logits and is already inside the ONNX graph, as is the resizing with
+    ``interpolation``; ``members`` maps the name of each other file of the artefact to its sha256
+    (hex).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +45,7 @@ class ArtefactManifest(BaseModel):
     task: Task
     labels: tuple[str, ...] = Field(min_length=2)
     input_size: int = Field(ge=1, description="Side of the square the net sees, in pixels.")
+    interpolation: Interpolation = "bilinear"
     thresholds: dict[str, float] = {}
     temperature: float = Field(1.0, gt=0)
     dataset_version: str
@@ -67,7 +70,10 @@ class ArtefactManifest(BaseModel):
 
     def canonical(self) -> bytes:
         """Return the bytes of ``manifest.json``; equal manifests give equal bytes."""
-        return (self.model_dump_json(indent=2) + "\n").encode()
+        # Manifests of older versions have no interpolation, which was bilinear: their bytes, and so
+        # the models' digests, must stay.
+        absent = {"interpolation"} if self.interpolation == "bilinear" else set[str]()
+        return (self.model_dump_json(indent=2, exclude=absent) + "\n").encode()
 
 
 def sha256_file(path: Path) -> str:

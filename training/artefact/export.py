@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from training.artefact.artefact import Task
-from training.images.preprocessing import squash
+from training.images.preprocessing import Interpolation, squash
 
 OPSET = 20
 """ONNX opset: the first with antialiased resizing and gelu in all runtimes used here."""
@@ -22,20 +22,30 @@ class ServingNet(nn.Module):
     Args:
         net: images float32 [batch, 3, size, size] in 0…255 → logits [batch, classes].
         size: width and height of the net's images in pixels.
+        interpolation: of the resizing to them.
         temperature: divides the logits.
         task: multi_label: sigmoid; single_label: softmax.
     """
 
-    def __init__(self, net: nn.Module, *, size: int, temperature: float, task: Task) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        size: int,
+        temperature: float,
+        task: Task,
+        interpolation: Interpolation = "bilinear",
+    ) -> None:
         super().__init__()
         self.net = net
         self.size = size
+        self.interpolation: Interpolation = interpolation
         self.temperature = temperature
         self.task: Task = task
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Compute probabilities: uint8 [batch, height, width, 3] → float32 [batch, classes]."""
-        logits = self.net(squash(image, self.size)) / self.temperature
+        logits = self.net(squash(image, self.size, self.interpolation)) / self.temperature
         return logits.sigmoid() if self.task == "multi_label" else logits.softmax(dim=1)
 
 

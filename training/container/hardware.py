@@ -66,7 +66,8 @@ def use_cores_for(parameters: Hyperparameters) -> None:
     # with two beside other work on two cores; without other work they take the same.
     import torch
 
-    if parameters.recipe == "scratch" and parameters.image_size <= _SMALL_PICTURE:
+    size = parameters.image_size
+    if parameters.recipe == "scratch" and size is not None and size <= _SMALL_PICTURE:
         torch.set_num_threads(1)
 
 

@@ -22,6 +22,7 @@ from training.data.manifest import ManifestError, ShardReader, read_manifest
 from training.data.set_aside import UnreadableImage, require_few
 from training.errors import PermanentFailure
 from training.images import memory as image_memory
+from training.images.preprocessing import Interpolation
 
 if TYPE_CHECKING:
     import torch
@@ -72,13 +73,16 @@ class DataSource:
     labels: tuple[str, ...]
     cache: Path
 
-    def split(self, name: str, size: int, report: Progress) -> LabelledImages:
+    def split(
+        self, name: str, size: int, report: Progress, interpolation: Interpolation = "bilinear"
+    ) -> LabelledImages:
         """Load a split as square images.
 
         Args:
             name: of the split.
             size: width and height of the squares in pixels.
             report: called with the numbers of images done and in all.
+            interpolation: of the resizing.
 
         Raises:
             PermanentFailure: the split is empty, a label is not among ``labels``, or too many
@@ -86,10 +90,11 @@ class DataSource:
         """
         rows, what = self.rows(name), f"images of the {name} split"
         _targets(rows, self.labels, self.task)  # before hours of decoding
-        key = hashlib.sha256(f"{self.version} {name} {size}".encode()).hexdigest()[:16]
+        identity = f"{self.version} {name} {size} {interpolation}"
+        key = hashlib.sha256(identity.encode()).hexdigest()[:16]
         path = self.cache / f"{name}-{key}.npy"
         if not path.exists():
-            require_few(self._fill(path, rows, size, report), len(rows), what)
+            require_few(self._fill(path, rows, size, report, interpolation), len(rows), what)
         aside = json.loads(_aside(path).read_text("utf-8")) if _aside(path).exists() else {}
         require_few(aside, len(rows), what)
         if aside:
@@ -136,7 +141,14 @@ class DataSource:
             )
         return rows
 
-    def _fill(self, path: Path, rows: pa.Table, size: int, report: Progress) -> dict[str, str]:
+    def _fill(
+        self,
+        path: Path,
+        rows: pa.Table,
+        size: int,
+        report: Progress,
+        interpolation: Interpolation,
+    ) -> dict[str, str]:
         """Decode and resize every image of ``rows`` into ``path``, atomically.
 
         Args:
@@ -144,6 +156,7 @@ class DataSource:
             rows: of the manifest.
             size: width and height of the images in pixels.
             report: called with the numbers of images done and in all.
+            interpolation: of the resizing.
 
         Returns:
             Reasons of images that cannot be read, by key; they are not in the file.
@@ -152,28 +165,29 @@ class DataSource:
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         aside: dict[str, str] = {}
         with (
-            temporary.open("wb") as pixels,
+            temporary.open("wb") as target,
             ShardReader(self.root) as reader,
             ThreadPoolExecutor(os.cpu_count()) as pool,
         ):
 
             def prepare(row: dict[str, Any]) -> np.ndarray | UnreadableImage:
                 try:
-                    return squashed(load_pixels(Sample.from_row(row), reader, size), size)
+                    pixels = load_pixels(Sample.from_row(row), reader, size)
+                    return squashed(pixels, size, interpolation)
                 except UnreadableImage as error:
                     return error
 
-            _write_head(pixels, len(rows), size)
+            _write_head(target, len(rows), size)
             for start in range(0, len(rows), _CHUNK):
                 chunk = rows.slice(start, _CHUNK).to_pylist()
                 for outcome in pool.map(prepare, chunk):
                     if isinstance(outcome, UnreadableImage):
                         aside[outcome.key] = outcome.reason
                     else:
-                        pixels.write(outcome.tobytes())
+                        target.write(outcome.tobytes())
                 report(start + len(chunk), len(rows))
-            pixels.seek(0)
-            _write_head(pixels, len(rows) - len(aside), size)
+            target.seek(0)
+            _write_head(target, len(rows) - len(aside), size)
         if len(aside) < len(rows):
             _keep_aside(path, aside)
             put_in_place(temporary, path)
@@ -201,15 +215,21 @@ def _keep_aside(path: Path, aside: Mapping[str, str]) -> None:
     put_in_place(temporary, _aside(path))
 
 
-def squashed(image: np.ndarray, size: int) -> np.ndarray:
-    """Resize one image with ``preprocessing.squash``: uint8 [h, w, 3] → uint8 [size, size, 3]."""
+def squashed(image: np.ndarray, size: int, interpolation: Interpolation = "bilinear") -> np.ndarray:
+    """Resize one image with ``preprocessing.squash``: uint8 [h, w, 3] → uint8 [size, size, 3].
+
+    Args:
+        image: uint8 [height, width, 3].
+        size: width and height of the result in pixels.
+        interpolation: of the resizing.
+    """
     import torch
 
     from training.images.preprocessing import squash
 
     # The pixels and float32 values, each with a copy.
     with image_memory.reserved(30 * image.shape[0] * image.shape[1]), torch.inference_mode():
-        square = squash(torch.from_numpy(image.copy())[None], size)[0]
+        square = squash(torch.from_numpy(image.copy())[None], size, interpolation)[0]
         return square.round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 

@@ -20,6 +20,7 @@ from training.container.phases import Phases
 from training.data.data import LabelledImages, squashed
 from training.embedding.features import packed_features
 from training.images.images import ImageRejected, decode, to_array
+from training.images.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from training.fitting.architectures import Classifier
@@ -51,22 +52,22 @@ class _Picture:
 
 
 def embedded_parts(
-    net: "Classifier", container: JobContainer, *, size: int, max_pixels: int, pipes: PipesContext
+    net: "Classifier", container: JobContainer, *, max_pixels: int, pipes: PipesContext
 ) -> Iterator[Path]:
     """Embed every file of channel ``images``; yields the parts (Parquet in ``RESULT_SCHEMA``) in order.
 
     Parts of an earlier attempt in the checkpoint folder are reused.
 
     Args:
-        net: its backbone computes the features.
+        net: its backbone computes the features, of images that are prepared as for training.
         container: of the job.
-        size: width and height of the net's images in pixels.
         max_pixels: images with more are rejected.
         pipes: for progress messages.
     """
     folder = container.optional_channel("images") or container.root / "none"
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    parts = _divided(files, size)
+    preprocessing = net.preprocessing
+    parts = _divided(files, preprocessing.size)
     paths = [
         container.checkpoint_dir / f"features-{number:05d}.parquet" for number in range(len(parts))
     ]
@@ -78,7 +79,10 @@ def embedded_parts(
     with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode") as pool:
 
         def submit(number: int) -> list[Future[_Picture]]:
-            return [pool.submit(_prepare, path, folder, size, max_pixels) for path in parts[number]]
+            return [
+                pool.submit(_prepare, path, folder, preprocessing, max_pixels)
+                for path in parts[number]
+            ]
 
         coming = submit(open_parts[0]) if open_parts else []
         for place, number in enumerate(open_parts, start=1):
@@ -97,15 +101,15 @@ def _divided(files: Sequence[Path], size: int) -> list[Sequence[Path]]:
     return [files[start : start + each] for start in range(0, len(files), each)]
 
 
-def _prepare(path: Path, folder: Path, size: int, max_pixels: int) -> _Picture:
+def _prepare(path: Path, folder: Path, preprocessing: Preprocessing, max_pixels: int) -> _Picture:
     """Read and resize a file as training does, so that features are those of training."""
     data = path.read_bytes()
     file, sha256 = path.relative_to(folder).as_posix(), hashlib.sha256(data).hexdigest()
     try:
-        pixels = to_array(decode(data, max_pixels=max_pixels, fit=size))
+        pixels = to_array(decode(data, max_pixels=max_pixels, fit=preprocessing.size))
     except ImageRejected as error:
         return _Picture(file, sha256, None, error.reason)
-    return _Picture(file, sha256, squashed(pixels, size))
+    return _Picture(file, sha256, squashed(pixels, preprocessing.size, preprocessing.interpolation))
 
 
 def _embed(net: "Classifier", pictures: Sequence[_Picture]) -> pa.Table:

@@ -1,24 +1,32 @@
-"""The nets: a small one for ``scratch``, torchvision's for ``probe`` and ``finetune``.
+"""The classifiers: a small net for ``scratch``, pretrained backbones for ``probe`` and ``finetune``.
 
 Every net is a ``Classifier``: normalisation, a backbone that turns images into feature vectors,
 and one linear layer.
 """
 
-import pickle
-import socket
-from collections.abc import Mapping
-from http.client import HTTPException
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn import functional
 
+from training.backbones.sources import (
+    NetSource,
+    Weights,
+    download_weights,
+    net_source,
+    read_weights,
+)
+from training.backbones.weights import nets_of
 from training.config import Hyperparameters
-from training.errors import PermanentFailure, WeightsUnavailable
-from training.images.preprocessing import MEAN, STD
+from training.errors import PermanentFailure
+from training.images.preprocessing import Preprocessing
 
 SMALL_NET = "small_convnet"
-_DOWNLOAD_TIMEOUT_S = 30.0
+SMALL_NET_SIZE = 160
+"""Width and height of the small net's images in pixels, unless ``image_size`` is set."""
 
 
 class Classifier(nn.Module):
@@ -28,17 +36,25 @@ class Classifier(nn.Module):
         backbone: float32 [batch, 3, size, size], normalised → [batch, features].
         features: length of the backbone's feature vectors.
         classes: number of labels.
+        preprocessing: gives mean and standard deviation, image size and interpolation.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, backbone: nn.Module, features: int, classes: int) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        features: int,
+        classes: int,
+        preprocessing: Preprocessing = Preprocessing(),  # noqa: B008 - it is immutable
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = nn.Linear(features, classes)
-        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1) * 255)
-        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1) * 255)
+        self.preprocessing = preprocessing
+        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1) * 255)
+        self.register_buffer("std", torch.tensor(preprocessing.std).view(1, 3, 1, 1) * 255)
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """Compute features: float32 [batch, 3, size, size] in 0…255 → [batch, features]."""
@@ -49,83 +65,126 @@ class Classifier(nn.Module):
         return self.head(self.embed(images))
 
 
+class Concatenation(nn.Module):
+    """Several backbones, whose features are concatenated; each has its own normalisation and size.
+
+    Args:
+        backbones: each float32 [batch, 3, side, side], normalised → [batch, features].
+        preprocessing: of each backbone.
+    """
+
+    def __init__(
+        self, backbones: Sequence[nn.Module], preprocessing: Sequence[Preprocessing]
+    ) -> None:
+        super().__init__()
+        self.backbones = nn.ModuleList(backbones)
+        self.sizes = [one.size for one in preprocessing]
+        for number, one in enumerate(preprocessing):
+            self.register_buffer(f"mean{number}", torch.tensor(one.mean).view(1, 3, 1, 1) * 255)
+            self.register_buffer(f"std{number}", torch.tensor(one.std).view(1, 3, 1, 1) * 255)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Compute features: float32 [batch, 3, size, size] in 0…255 → [batch, sum of features]."""
+        features = []
+        for number, (backbone, size) in enumerate(zip(self.backbones, self.sizes, strict=True)):
+            resized = images
+            if images.shape[-1] != size:
+                resized = functional.interpolate(
+                    images, size=(size, size), mode="bilinear", antialias=True
+                )
+            mean, std = self.get_buffer(f"mean{number}"), self.get_buffer(f"std{number}")
+            features.append(backbone((resized - mean) / std).flatten(1))
+        return torch.cat(features, dim=1)
+
+
 def build(
-    parameters: Hyperparameters, classes: int, weights: Mapping[str, torch.Tensor] | None = None
+    parameters: Hyperparameters,
+    classes: int,
+    weights: Sequence[Weights | None] = (),
 ) -> Classifier:
     """Build the net of a job; equal ``parameters`` give equal shapes of the state dict.
 
     Args:
         parameters: recipe, architecture and image size are used.
         classes: number of labels.
-        weights: state dict of the whole torchvision net, from ``load_weights``; ``None``: random.
+        weights: state dict of each whole net of the architecture, from ``load_weights``; ``None``
+            or too few: random.
 
     Raises:
         PermanentFailure: the architecture is unknown or cannot take this image size, or the weights
             are another net's.
     """
     if parameters.recipe == "scratch":
-        return Classifier(_small_backbone(), _SMALL_WIDTHS[-1], classes)
-    backbone = _torchvision_net(parameters.architecture)
-    if weights is not None:
-        _load(backbone, weights, parameters.architecture)
-    _behead(backbone, parameters.architecture)
-    return Classifier(backbone, _feature_count(backbone, parameters), classes)
+        preprocessing = Preprocessing(size=parameters.image_size or SMALL_NET_SIZE)
+        return Classifier(_small_backbone(), _SMALL_WIDTHS[-1], classes, preprocessing)
+    sources = [net_source(name) for name in nets_of(parameters.architecture)]
+    given = [*weights, *[None] * (len(sources) - len(weights))]
+    built = [
+        _sized_backbone(source, _size_for(source, parameters, len(sources)), state)
+        for source, state in zip(sources, given, strict=True)
+    ]
+    if len(built) == 1:
+        ((backbone, features, preprocessing),) = built
+        return Classifier(backbone, features, classes, preprocessing)
+    if parameters.recipe != "probe":
+        raise PermanentFailure(
+            f"recipe {parameters.recipe!r} trains one net, not {parameters.architecture!r}; name one "
+            'as architecture under [training] in imgclf.toml, or set recipe = "probe"'
+        )
+    each = [one for _, _, one in built]
+    largest = max(each, key=lambda one: one.size)
+    plain = Preprocessing((0, 0, 0), (1 / 255,) * 3, largest.size, largest.interpolation)
+    backbone = Concatenation([backbone for backbone, _, _ in built], each)
+    return Classifier(backbone, sum(features for _, features, _ in built), classes, plain)
+
+
+def _size_for(source: NetSource, parameters: Hyperparameters, nets: int) -> int:
+    """Return the width and height in pixels of the images for one of several nets."""
+    own, asked = source.preprocessing.size, parameters.image_size
+    if asked is None or nets == 1:
+        return asked or own
+    # A finished model is built again with the size of its largest net.
+    return min(own, asked)
+
+
+def _sized_backbone(
+    source: NetSource, size: int, weights: Weights | None
+) -> tuple[nn.Module, int, Preprocessing]:
+    """Build a backbone for images of ``size`` × ``size`` pixels.
+
+    Returns:
+        The backbone, the length of its features, and the preprocessing.
+    """
+    preprocessing = replace(source.preprocessing, size=size)
+    try:
+        backbone = source.build(preprocessing.size, weights)
+    except (AssertionError, ValueError) as error:
+        raise _wrong_size(source.name, preprocessing.size, error) from error
+    return backbone, _feature_count(backbone, source.name, preprocessing.size), preprocessing
 
 
 def load_weights(
-    parameters: Hyperparameters, folder: Path | None
-) -> dict[str, torch.Tensor] | None:
-    """Load a job's pretrained weights: ``<architecture>.pth`` in ``folder``, else a download.
+    parameters: Hyperparameters, files: Sequence[Path | None]
+) -> tuple[Weights | None, ...]:
+    """Load a job's pretrained weights, each from its file, else by a download.
+
+    Args:
+        parameters: of the job.
+        files: file of weights of each net of the architecture; ``None``: there is none here.
 
     Returns:
-        The state dict; ``None`` for a job that starts from random weights.
+        A state dict of each net; nothing for a job that starts from random weights.
 
     Raises:
         WeightsUnavailable: there is no file, and the download failed.
-        PermanentFailure: the file is not a state dict.
+        PermanentFailure: a file is not a state dict.
     """
-    if parameters.recipe == "scratch" or parameters.weights == "none":
-        return None
-    path = folder / f"{parameters.architecture}.pth" if folder else None
-    if path is None or not path.is_file():
-        return _download(parameters.architecture)
-    try:
-        weights = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise PermanentFailure(
-            f"{path.name} is not a state dict of {parameters.architecture} ({error}); replace it"
-        ) from error
-    return dict(weights)
-
-
-def _download(architecture: str) -> dict[str, torch.Tensor]:
-    from torchvision import models
-
-    _torchvision_net(architecture)  # gives a clearer error for an unknown name
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_S)  # urlopen has no timeout by default
-    try:
-        chosen = models.get_model_weights(architecture).DEFAULT
-        return dict(chosen.get_state_dict(progress=False, check_hash=True))
-    except (OSError, HTTPException, RuntimeError) as error:
-        raise WeightsUnavailable(
-            f"no pretrained weights of {architecture}: the download failed ({error}). Put "
-            f"{architecture}.pth in the folder IMGCLF_WEIGHTS_DIR names, or let the job reach "
-            'download.pytorch.org, or set weights = "none" or recipe = "scratch" under '
-            "[training] in imgclf.toml"
-        ) from error
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-def _load(net: nn.Module, weights: Mapping[str, torch.Tensor], architecture: str) -> None:
-    try:
-        net.load_state_dict(weights)
-    except RuntimeError as error:
-        raise PermanentFailure(
-            f"{architecture}.pth holds the weights of another net than torchvision's "
-            f"{architecture} ({str(error)[:300]}); replace it"
-        ) from error
+    if not parameters.uses_weights:
+        return ()
+    return tuple(
+        download_weights(net_source(net)) if path is None else read_weights(net, path)
+        for net, path in zip(nets_of(parameters.architecture), files, strict=True)
+    )
 
 
 def architecture_name(parameters: Hyperparameters) -> str:
@@ -155,44 +214,21 @@ def _small_backbone() -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2))
 
 
-def _torchvision_net(name: str) -> nn.Module:
-    from torchvision import models
-
-    known = models.list_models(module=models)
-    if name not in known:
-        raise PermanentFailure(
-            f"unknown architecture {name!r}; torchvision has: {', '.join(sorted(known))}"
-        )
-    net: nn.Module = models.get_model(name, weights=None)
-    return net
-
-
-def _behead(net: nn.Module, name: str) -> None:
-    """Remove the ImageNet classifier of ``net`` in place, so that it returns features."""
-    if name.startswith("squeezenet"):  # classifies by convolution: dropout, conv, relu, pool
-        net.classifier = nn.AdaptiveAvgPool2d(1)
-        return
-    for auxiliary in ("AuxLogits", "aux1", "aux2"):  # Inception's extra heads, for training only
-        if hasattr(net, auxiliary):
-            setattr(net, auxiliary, None)
-            net.aux_logits = False
-            net.transform_input = True  # what its weights expect
-    path = [key for key, module in net.named_modules() if isinstance(module, nn.Linear)][-1]
-    parent, _, child = path.rpartition(".")
-    setattr(net.get_submodule(parent), child, nn.Identity())
-
-
 @torch.no_grad()
-def _feature_count(backbone: nn.Module, parameters: Hyperparameters) -> int:
+def _feature_count(backbone: nn.Module, name: str, size: int) -> int:
     """Return the length of the features, found by a trial, which works for every net."""
-    side = parameters.image_size
     backbone.eval()
     try:
-        return int(backbone(torch.zeros(1, 3, side, side)).flatten(1).shape[1])
+        return int(backbone(torch.zeros(1, 3, size, size)).flatten(1).shape[1])
     except (RuntimeError, AssertionError, ValueError) as error:
-        raise PermanentFailure(
-            f"architecture {parameters.architecture!r} cannot take images of {side} × {side} "
-            f"pixels ({error}); set image_size = 224, or choose another architecture"
-        ) from error
+        raise _wrong_size(name, size, error) from error
     finally:
         backbone.train()
+
+
+def _wrong_size(name: str, size: int, error: Exception) -> PermanentFailure:
+    return PermanentFailure(
+        f"architecture {name!r} cannot take images of {size} × {size} pixels ({error}); take "
+        "image_size out of imgclf.toml (each net has a size of its own), or choose another "
+        "architecture"
+    )

@@ -20,6 +20,7 @@ from object_store.contents.segments import digests_of, encode
 from training import embed
 from training.artefact.artefact import pack, write_manifest
 from training.artefact.export import ServingNet, probabilities_of
+from training.backbones.sources import NetSource
 from training.config import Hyperparameters
 from training.embedding import images as embed_images
 from training.embedding.features import features_of, half_features_of
@@ -245,17 +246,17 @@ def test_before_there_is_a_model_the_pretrained_net_looks(new_job: Any) -> None:
     ]
     job.file("a.png", png(1))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("training.fitting.architectures._download", unreachable)
+        patched.setattr("training.fitting.architectures.download_weights", unreachable)
         with pytest.raises(WeightsUnavailable, match="put them there"):
             job.run()
-    job.file("shufflenet_v2_x0_5.pth", sink.getvalue(), channel="weights")
+    job.file("shufflenet_v2_x0_5.pth", sink.getvalue(), channel="weights-0")
     summary = job.run()
     assert summary["models"] == {}
     assert summary["dimension"] == 1024
 
     # The probe that comes of it later has the same backbone: nothing is embedded twice.
     given = Hyperparameters(architecture="shufflenet_v2_x0_5", image_size=32)
-    probe = build(given, len(LABELS), whole.state_dict()).eval()
+    probe = build(given, len(LABELS), (whole.state_dict(),)).eval()
     later = new_job("later")
     features = (job.output / "features.parquet").read_bytes()
     later.file(f"{summary['backbone']}/0-0.parquet", features, "features")
@@ -265,8 +266,8 @@ def test_before_there_is_a_model_the_pretrained_net_looks(new_job: Any) -> None:
     assert set(later.probabilities("train-p")) == {sha(png(1))}
 
 
-def unreachable(architecture: str) -> Any:
-    raise WeightsUnavailable(f"no weights of {architecture}; put them there")
+def unreachable(source: NetSource) -> Any:
+    raise WeightsUnavailable(f"no weights of {source.name}; put them there")
 
 
 def test_a_model_that_cannot_be_loaded_is_named(new_job: Any) -> None:

@@ -4,7 +4,6 @@ import copy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -17,83 +16,15 @@ from training.artefact.export import ServingNet, export_onnx, probabilities_of
 from training.config import Hyperparameters
 from training.data.augmentation import augment
 from training.data.data import LabelledImages
-from training.errors import PermanentFailure, WeightsUnavailable
-from training.fitting.architectures import Classifier, build, load_weights
+from training.fitting.architectures import Classifier, build
 from training.fitting.calibration import fit_temperature, fit_thresholds
 from training.fitting.losses import loss_of
 from training.fitting.probe import _fitted, _regress, fit_probe
 from training.fitting.watched import MeanOverImages
-from training.images.preprocessing import squash
+from training.images.preprocessing import Preprocessing, squash
 from training.train import _calibrated, _export
 
 pytestmark = pytest.mark.unit
-
-
-def _job(architecture: str, size: int = 64) -> Hyperparameters:
-    return Hyperparameters(
-        recipe="probe", architecture=architecture, weights="none", image_size=size
-    )
-
-
-@pytest.mark.parametrize(
-    ("architecture", "features"),
-    [("mobilenet_v2", 1280), ("squeezenet1_0", 512), ("resnet18", 512), ("efficientnet_b0", 1280)],
-)
-def test_a_beheaded_net_gives_features(architecture: str, features: int) -> None:
-    with torch.device("meta"):  # shapes alone
-        net = build(_job(architecture), 4).eval()
-        images = torch.zeros(2, 3, 64, 64)
-    assert net.embed(images).shape == (2, features)
-    assert net(images).shape == (2, 4)
-
-
-def test_pretrained_weights_reach_the_backbone(tmp_path: Path) -> None:
-    from torchvision import models
-
-    torch.manual_seed(1)
-    whole = models.squeezenet1_0(weights=None)
-    torch.save(whole.state_dict(), tmp_path / "squeezenet1_0.pth")
-    job = _job("squeezenet1_0").model_copy(update={"weights": "imagenet"})
-    net = build(job, 3, load_weights(job, tmp_path))
-    expected = whole.features[0].weight
-    assert torch.equal(net.get_parameter("backbone.features.0.weight"), expected)
-
-
-def test_an_unknown_architecture_is_told_the_known_ones() -> None:
-    with pytest.raises(PermanentFailure, match=r"'mobilenet_v9'.*mobilenet_v2"):
-        build(_job("mobilenet_v9"), 2)
-
-
-def test_a_net_of_fixed_size_says_so() -> None:
-    refused = pytest.raises(PermanentFailure, match=r"160 × 160 pixels.*image_size = 224")
-    with refused, torch.device("meta"):
-        build(_job("vit_b_16", 160), 2)
-
-
-def test_weights_of_another_net_are_refused() -> None:
-    with pytest.raises(PermanentFailure, match="another net"):
-        build(_job("squeezenet1_0"), 2, {"conv.weight": torch.zeros(1)})
-
-
-def test_a_file_that_is_no_state_dict_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "resnet18.pth").write_bytes(b"<html>not found</html>")
-    job = _job("resnet18").model_copy(update={"weights": "imagenet"})
-    with pytest.raises(PermanentFailure, match=r"resnet18\.pth"):
-        load_weights(job, tmp_path)
-
-
-def test_missing_weights_name_every_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(*_: object, **__: object) -> None:
-        raise URLError("no route to host")
-
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr("urllib.request.urlopen", offline)
-    monkeypatch.setattr("torch.hub.urlopen", offline)
-    job = _job("resnet18").model_copy(update={"weights": "imagenet"})
-    with pytest.raises(WeightsUnavailable) as caught:
-        load_weights(job, tmp_path)
-    for word in ("resnet18.pth", "IMGCLF_WEIGHTS_DIR", 'weights = "none"', 'recipe = "scratch"'):
-        assert word in str(caught.value)
 
 
 def _split(task: Task, classes: int, count: int, seed: int) -> LabelledImages:
@@ -189,6 +120,29 @@ def test_the_graph_answers_what_the_net_answers(
     assert b"training/" not in graph
 
 
+def test_bicubic_resizing_is_in_the_graph(photos: list[np.ndarray], tmp_path: Path) -> None:
+    import onnxruntime
+
+    torch.manual_seed(0)
+    net = Classifier(nn.Flatten(), 3 * 16 * 16, 3).eval()
+    answers = {}
+    for interpolation in ("bilinear", "bicubic"):
+        served = ServingNet(
+            net,
+            size=16,
+            temperature=1.0,
+            task="single_label",
+            interpolation=interpolation,
+        )
+        answers[interpolation] = probabilities_of(served, photos)
+    assert np.abs(answers["bilinear"] - answers["bicubic"]).max() > 0.01
+    export_onnx(served, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    for photo, row in zip(photos, answers["bicubic"], strict=True):
+        (answer,) = session.run(["probabilities"], {"image": photo[None]})
+        assert answer[0] == pytest.approx(row, abs=1e-5)
+
+
 def test_a_net_that_several_gpus_trained_is_exported_as_any_other(
     serving: ServingNet, exported: Path, photos: list[np.ndarray], tmp_path: Path
 ) -> None:
@@ -269,15 +223,16 @@ def test_what_is_trained_is_exported_with_its_temperature(
         pass
 
     def exported(served: ServingNet, path: Path) -> None:
-        raise Exported(served.temperature, served.size, served.task)
+        raise Exported(served.temperature, served.size, served.interpolation, served.task)
 
     monkeypatch.setattr("training.artefact.export.export_onnx", exported)
-    job: Any = SimpleNamespace(parameters=SimpleNamespace(image_size=32), task="multi_label")
+    job: Any = SimpleNamespace(task="multi_label")
+    net = Classifier(nn.Flatten(), 3, 2, Preprocessing(size=32, interpolation="bicubic"))
     container: Any = SimpleNamespace(model_dir=tmp_path)
     nothing: Any = None
     with pytest.raises(Exported) as reported:
-        _export(nothing, job, nothing, 2.5, {}, container)
-    assert reported.value.args == (2.5, 32, "multi_label")
+        _export(net, job, nothing, 2.5, {}, container)
+    assert reported.value.args == (2.5, 32, "bicubic", "multi_label")
 
 
 def test_scores_of_the_validation_split_are_those_of_calibrated_answers() -> None:
