@@ -10,7 +10,7 @@ Recipe = Literal["scratch", "probe", "finetune"]
 Optimizer = Literal["adamw", "sgd"]
 Augmentation = Literal["none", "light", "photo"]
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """Version of the training code, part of every job's name. Raise it when a change to this package
 changes the result of a training job with the same data and configuration;
 ``tests/unit/training/test_code_version.py`` checks that. Versions of libraries are not included:

@@ -24,7 +24,7 @@ from dagster_pipes import PipesContext
 
 from training.artefact.artefact import TORCH_MODEL, ArtefactManifest, digest, unpack
 from training.backbones.weights import file_stem, weights_in
-from training.config import CODE_VERSION, Hyperparameters
+from training.config import Hyperparameters
 from training.container.container import JobContainer
 from training.container.hardware import yield_cores
 from training.container.pipes import open_pipes
@@ -144,7 +144,7 @@ def backbone_name(net: "Classifier", architecture: str, size: int) -> str:
         code's version.
     """
     used = net.preprocessing
-    found = hashlib.sha256(f"{CODE_VERSION} {FEATURES_VERSION}".encode())
+    found = hashlib.sha256(" ".join(FEATURES_VERSION).encode())
     if used != Preprocessing(size=used.size):  # that of all nets of older versions
         found.update(repr(used).encode())
     for name, tensor in net.backbone.state_dict().items():

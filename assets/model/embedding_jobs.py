@@ -38,7 +38,7 @@ from resources.compute.compute import Compute
 from resources.compute.failures import Context, JobFailed
 from resources.compute.job_names import job_name
 from resources.compute.job_spec import Channel, JobSpec
-from training.config import CODE_VERSION, Hyperparameters
+from training.config import Hyperparameters
 from training.embedding.features import FEATURES_SCHEMA, FEATURES_VERSION, PROBABILITIES_SCHEMA
 
 IMAGES_PER_JOB = 10_000
@@ -239,7 +239,7 @@ class Embedder:
     def _pretrained_key(self) -> str:
         net = {name: getattr(self.defaults, name) for name in _OF_THE_NET}
         weights = weights_identity(self.defaults, self.weights_dir)
-        return f"{PRETRAINED}{fingerprint([net, weights, CODE_VERSION, FEATURES_VERSION])}.json"
+        return f"{PRETRAINED}{fingerprint([net, weights, *FEATURES_VERSION])}.json"
 
     # --- running ---------------------------------------------------------------------------
 
@@ -263,7 +263,7 @@ class Embedder:
             "models": [model.model_version for model in plan.models],
             "images": plan.images,
             "features": plan.parts,
-            "code": [CODE_VERSION, FEATURES_VERSION],
+            "code": FEATURES_VERSION,
             "max_pixels": self.max_pixels,
         }
         parameters, weights = {"max_pixels": str(self.max_pixels)}, {}

@@ -46,7 +46,7 @@ def build_embeddings(defaults: Hyperparameters) -> dg.AssetsDefinition:
         group_name="training",
         kinds={"pytorch", "parquet"},
         owners=OWNERS,
-        code_version=FEATURES_VERSION,
+        code_version=FEATURES_VERSION[-1],
         deps=[raw_images, "evaluation_report", "staging_endpoint", "prod_endpoint"],
         pool="embeddings",  # not training's pool, which it would block
         description="Features of the images that may be labelled next, and the predictions of "

@@ -19,7 +19,6 @@ from object_store.contents.vectors import Vectors
 from object_store.errors import KeyMissing
 from object_store.store import ObjectStore
 from training.backbones.weights import file_stem
-from training.config import CODE_VERSION
 from training.embedding.features import (
     FEATURES_SCHEMA,
     FEATURES_VERSION,
@@ -173,5 +172,5 @@ def likely_backbone(store: ObjectStore, architecture: str, size: int) -> str | N
 
 
 def _model_key(model_version: str) -> str:
-    """Return the key of a model's record; it has the code's versions, which decide the backbone."""
-    return f"{PREDICTIONS}{model_version}/model-{CODE_VERSION}-{FEATURES_VERSION}.json"
+    """Return the key of a model's record; it has the features' version, which decides the backbone."""
+    return f"{PREDICTIONS}{model_version}/model-{'-'.join(FEATURES_VERSION)}.json"

@@ -4,10 +4,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-FEATURES_VERSION = "1"
-"""Version of the computation of features; with ``CODE_VERSION`` a part of every backbone's name, so
-that features of different versions are never mixed. Raise it when ``training/embed.py`` changes
-them."""
+FEATURES_VERSION = ("1", "1")
+"""Version of the computation of features, a part of every backbone's name, so that features of
+different versions are never mixed. Raise the second number when the same net gives other features:
+``tests/unit/training/test_features_version.py`` watches the code that decides. The first was
+``CODE_VERSION`` while new training code made new features, too; it stays, so that stored features
+keep their names."""
 
 FEATURES_SCHEMA = pa.schema(
     [pa.field("sha256", pa.string(), nullable=False), pa.field("features", pa.binary())]
