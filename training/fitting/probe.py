@@ -17,6 +17,7 @@ from training.container.distributed import ALONE, Team
 from training.container.hardware import device
 from training.data.data import LabelledImages, Progress
 from training.fitting.architectures import Classifier
+from training.fitting.cpu_features import WORTH_IMAGES, openvino_features
 from training.fitting.sweep import sweep
 
 if TYPE_CHECKING:
@@ -113,6 +114,8 @@ def extract(
 ) -> np.ndarray:
     """Compute the backbone's features of every image; see ``sweep``.
 
+    Many images on a CPU are computed by OpenVINO.
+
     Args:
         net: its backbone computes the features.
         split: n images.
@@ -124,13 +127,19 @@ def extract(
         float32 [n, features]; complete only on the team's first process.
     """
     place = device()
-    net = net.eval().to(place, memory_format=torch.channels_last)
+    width = net.head.in_features
+    net.eval()
+    if place.type == "cpu" and len(split) >= WORTH_IMAGES:
+        converted = openvino_features(net, bf16=bf16)
+        if converted is not None:
+            return sweep(converted, split, width, team=team, report=report, channels_last=False)
+    net = net.to(place, memory_format=torch.channels_last)
 
     def features(images: torch.Tensor) -> torch.Tensor:
         with torch.autocast(place.type, torch.bfloat16, enabled=bf16):
             return net.embed(images)
 
-    found = sweep(features, split, net.head.in_features, team=team, report=report)
+    found = sweep(features, split, width, team=team, report=report)
     net.cpu()
     return found
 

@@ -24,18 +24,20 @@ def sweep(
     *,
     team: Team = ALONE,
     report: Callable[[int], None] = lambda done: None,
+    channels_last: bool = True,
 ) -> np.ndarray:
     """Call ``compute`` for every image of a split, in batches.
 
     The result does not depend on the number of processes.
 
     Args:
-        compute: images float32 [batch, 3, size, size] on ``hardware.device()``, channels last →
-            [batch, width]. Called from several threads.
+        compute: images float32 [batch, 3, size, size] on ``hardware.device()`` → [batch, width].
+            Called from several threads.
         split: n images.
         width: length of an image's output.
         team: the processes that share the batches.
         report: called with the number of images done, about.
+        channels_last: whether ``compute`` wants that memory layout.
 
     Returns:
         float32 [n, width]; complete only on the team's first process, the others have the rows that
@@ -54,7 +56,9 @@ def sweep(
     @torch.inference_mode()
     def answers(number: int) -> np.ndarray:
         images, _ = batches.batch(number)
-        moved = images.to(place).contiguous(memory_format=torch.channels_last)
+        moved = images.to(place)
+        if channels_last:
+            moved = moved.contiguous(memory_format=torch.channels_last)
         return compute(moved).float().cpu().numpy()
 
     first = done = starts[team.rank]
