@@ -30,10 +30,9 @@ from training.data.set_aside import optional_picture, tell
 from training.errors import PermanentFailure
 
 if TYPE_CHECKING:
-    import torch
-
     from training.data.data import DataSource, LabelledImages
     from training.fitting.architectures import Classifier
+    from training.fitting.held_out import HeldOut
 
 METRICS = "metrics.json"
 HISTORY = "history.json"
@@ -167,9 +166,9 @@ def train(
 
     tell({**train_split.aside, **val_split.aside}, pipes.log.warning)
     torch.manual_seed(job.parameters.seed)
-    history, logits = _fitted(net, job, train_split, val_split, container, phases, team)
+    history, held_out = _fitted(net, job, train_split, val_split, container, phases, team)
     phases.begin("calibration", "")
-    numbers, temperature, thresholds = _calibrated(logits, val_split, job)
+    numbers, temperature, thresholds = _calibrated(held_out, job)
     phases.begin("export", "exporting to ONNX and checking it against PyTorch")
     manifest, difference = _export(net, job, source, temperature, thresholds, container)
     phases.begin("", "")
@@ -180,6 +179,7 @@ def train(
         "export_difference": difference,
         "train_images": len(train_split),
         "val_images": len(val_split),
+        "cross_validation_folds": held_out.folds,
         "images_set_aside": len(train_split.aside) + len(val_split.aside),
         **phases.seconds,
     }
@@ -208,8 +208,8 @@ def _fitted(
     container: JobContainer,
     phases: Phases,
     team: Team,
-) -> "tuple[list[dict[str, float]], torch.Tensor]":
-    """Fit the net in place; returns the history and the logits of the validation split.
+) -> "tuple[list[dict[str, float]], HeldOut]":
+    """Fit the net in place; returns the history, and logits of images that it was not fitted on.
 
     Returns only in the team's first process; the others end.
     """
@@ -223,7 +223,7 @@ def _fitted(
         with without_collection("training.fitting.probe"):
             from training.fitting.probe import fit_probe
 
-        history, logits = fit_probe(
+        history, held_out = fit_probe(
             net,
             task=job.task,
             train=train_split,
@@ -237,6 +237,7 @@ def _fitted(
         with without_collection("lightning.pytorch"):
             from training.fitting.calibration import predict_logits
             from training.fitting.fit import fit
+            from training.fitting.held_out import HeldOut
 
         history = fit(
             net,
@@ -252,26 +253,25 @@ def _fitted(
         )
         logits = predict_logits(net, val_split, classes, team)
         team.dismiss()
+        held_out = HeldOut(logits.numpy(), val_split.targets)
     net.eval()
-    return history, logits
+    return history, held_out
 
 
-def _calibrated(
-    logits: "torch.Tensor", val_split: "LabelledImages", job: Job
-) -> tuple[dict[str, float], float, dict[str, float]]:
+def _calibrated(held_out: "HeldOut", job: Job) -> tuple[dict[str, float], float, dict[str, float]]:
     """Calibrate; returns validation metrics, temperature and thresholds (multi_label only)."""
     import torch
 
     from training.fitting.calibration import fit_temperature, fit_thresholds
     from training.fitting.watched import scores_of
 
-    targets = torch.from_numpy(val_split.targets)
+    logits, targets = torch.from_numpy(held_out.logits), torch.from_numpy(held_out.targets)
     temperature = fit_temperature(logits, targets, job.task)
     calibrated = logits / temperature
     thresholds = {}
     if job.task == "multi_label":
         probabilities = calibrated.sigmoid().numpy()
-        thresholds = fit_thresholds(probabilities, val_split.targets, job.labels)
+        thresholds = fit_thresholds(probabilities, held_out.targets, job.labels)
     scores = scores_of(calibrated, targets, job.task)
     return {f"val_{name}": value for name, value in scores.items()}, temperature, thresholds
 

@@ -28,12 +28,13 @@ log = logging.getLogger("training")
 
 
 def openvino_features(
-    net: "Classifier", *, bf16: bool
+    net: "Classifier", *, size: int, bf16: bool
 ) -> "Callable[[torch.Tensor], torch.Tensor] | None":
     """Convert the backbone for the CPU.
 
     Args:
         net: whose normalisation and backbone compute the features.
+        size: width and height of the images in pixels.
         bf16: whether to compute in bfloat16.
 
     Returns:
@@ -42,7 +43,7 @@ def openvino_features(
     """
     import torch
 
-    compiled = _compiled(net, bf16=bf16)
+    compiled = _compiled(net, size, bf16=bf16)
     if compiled is None:
         return None
     own = threading.local()
@@ -56,7 +57,7 @@ def openvino_features(
     return features
 
 
-def _compiled(net: "Classifier", *, bf16: bool) -> "CompiledModel | None":
+def _compiled(net: "Classifier", size: int, *, bf16: bool) -> "CompiledModel | None":
     try:
         import openvino
     except ImportError:
@@ -74,7 +75,7 @@ def _compiled(net: "Classifier", *, bf16: bool) -> "CompiledModel | None":
         "NUM_STREAMS": cores,
     }
     try:
-        return openvino.Core().compile_model(_converted(net), "CPU", options)
+        return openvino.Core().compile_model(_converted(net, size), "CPU", options)
     except Exception as error:  # noqa: BLE001 - its converter raises anything on an operation that it lacks
         log.warning(
             "OpenVINO cannot convert this net (%s: %s): PyTorch computes the features",
@@ -84,7 +85,7 @@ def _compiled(net: "Classifier", *, bf16: bool) -> "CompiledModel | None":
         return None
 
 
-def _converted(net: "Classifier") -> Any:
+def _converted(net: "Classifier", size: int) -> Any:
     """Convert normalisation and backbone to an OpenVINO model with batches of any length."""
     # openvino.convert_model would do the same, and send statistics of its use to Intel.
     import torch
@@ -101,7 +102,6 @@ def _converted(net: "Classifier") -> Any:
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return self.net.embed(images)
 
-    size = net.preprocessing.size
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer's deprecation
         decoder = TorchScriptPythonDecoder(

@@ -1,13 +1,10 @@
 """The probe recipe: logistic regression on frozen features, converted to one linear layer.
 
-Logistic regression is convex: it needs no learning rate and no epochs, and is deterministic. Its
-regularisation strength is chosen on the validation split.
+Logistic regression is convex: it needs no learning rate and no epochs, and is deterministic.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,33 +15,18 @@ from training.container.hardware import device
 from training.data.data import LabelledImages, Progress
 from training.fitting.architectures import Classifier
 from training.fitting.cpu_features import WORTH_IMAGES, openvino_features
+from training.fitting.folds import folds_of
+from training.fitting.held_out import HeldOut
+from training.fitting.regression import Linear, Regression
 from training.fitting.sweep import sweep
-
-if TYPE_CHECKING:
-    from sklearn.linear_model import LogisticRegression
 
 STRENGTHS = tuple(float(c) for c in np.logspace(-4, 1, 11))
 """Inverse regularisation strengths C, the strongest regularisation first, for standardised features.
 Tried until the validation loss rises: it falls, then rises, and the last fits take longest."""
 
-_WORTH_THREADS = 20_000_000
-"""Features × images from which BLAS may use all cores. Below, its threads mostly wait for each
-other: 2,730 images with 1,280 features took 0.6 s on one core and 5 s on two busy ones."""
-
-_MAX_ITERATIONS = 1000
-_TOLERANCE = 1e-4
-
-
-@dataclass(frozen=True)
-class Linear:
-    """``logits = features @ weight.T + bias``: float32 [classes, features], [classes]."""
-
-    weight: np.ndarray
-    bias: np.ndarray
-
-    def logits(self, features: np.ndarray) -> np.ndarray:
-        """Compute logits: float32 [n, features] → [n, classes]."""
-        return features @ self.weight.T + self.bias
+FEW_IMAGES = 500
+"""Images of a validation split below which the strength is chosen by cross-validation: of so few, the
+loss differs between strengths by less than by chance."""
 
 
 def fit_probe(
@@ -57,8 +39,11 @@ def fit_probe(
     report: Callable[[dict[str, float]], None],
     bf16: bool,
     team: Team = ALONE,
-) -> tuple[list[dict[str, float]], torch.Tensor]:
+) -> tuple[list[dict[str, float]], HeldOut]:
     """Fit ``net``'s head in place; its backbone is not changed.
+
+    The regularisation strength is chosen on the validation split, or by cross-validation over both
+    splits where that is small. The head is then fitted on both.
 
     Args:
         net: with the backbone's weights loaded.
@@ -72,36 +57,76 @@ def fit_probe(
         team: the processes that compute features; then the first fits the head, and the others end.
 
     Returns:
-        The reported numbers in order, and the logits of the validation split, float32 [n, classes].
+        The reported numbers in order, and what the scores of the chosen strength are of.
+    """
+    total, classes = len(train) + len(val), net.head.out_features
+    extracted = partial(extract, net, bf16=bf16, team=team)
+    parts = [
+        extracted(train, lambda done: progress(done, total)),
+        extracted(val, lambda done: progress(len(train) + done, total)),
+    ]
+    team.dismiss()
+    features = np.concatenate(parts)
+    parts.clear()  # a second copy of all features
+    targets = np.concatenate([train.targets, val.targets])
+    split = (np.arange(len(train)), np.arange(len(train), total))
+    chosen = [split]
+    if len(val) < FEW_IMAGES:
+        chosen = folds_of(targets, np.concatenate([_groups(train), _groups(val)])) or chosen
+    strength, history, held_out = _chosen_strength(features, targets, classes, chosen, task, report)
+    final = _Fit(features, targets, task, classes).at(strength)
+    with torch.no_grad():
+        net.head.weight.copy_(torch.from_numpy(final.weight))
+        net.head.bias.copy_(torch.from_numpy(final.bias))
+    return history, held_out
+
+
+def _groups(split: LabelledImages) -> np.ndarray:
+    """Return the near-duplicate group of each image, which no fold may divide."""
+    return np.array(split.rows["group_id"].to_pylist(), dtype=str)
+
+
+def _chosen_strength(
+    features: np.ndarray,
+    targets: np.ndarray,
+    classes: int,
+    folds: Sequence[tuple[np.ndarray, np.ndarray]],
+    task: Task,
+    report: Callable[[dict[str, float]], None],
+) -> tuple[float, list[dict[str, float]], HeldOut]:
+    """Try strengths until the loss of the held-out images rises.
+
+    Args:
+        features: float32 [n, features].
+        targets: as in ``LabelledImages``.
+        classes: number of labels.
+        folds: rows to fit on, and rows held out.
+        task: single_label or multi_label.
+        report: called with the numbers of each strength tried.
+
+    Returns:
+        The strength of least loss, the reported numbers, and the held-out logits at that strength.
     """
     from training.fitting.watched import scores_of
 
-    total = len(train) + len(val)
-    extracted = partial(extract, net, bf16=bf16, team=team)
-    features = extracted(train, lambda done: progress(done, total))
-    val_features = extracted(val, lambda done: progress(len(train) + done, total))
-    team.dismiss()
-    mean, std = features.mean(0), features.std(0)
-    std[std < 1e-6] = 1.0  # don't scale up a constant feature
-    features -= mean
-    features /= std
+    fits = [_Fit(features[fit_on], targets[fit_on], task, classes) for fit_on, _ in folds]
+    truth = np.concatenate([targets[held] for _, held in folds])
     history: list[dict[str, float]] = []
-    best: Linear | None = None
+    best: tuple[float, np.ndarray] | None = None
     for strength in STRENGTHS:
-        # The head includes the standardisation, so it takes the backbone's features.
-        linear = _unstandardised(_regress(features, train.targets, strength, task), mean, std)
-        logits = linear.logits(val_features)
-        scores = scores_of(torch.from_numpy(logits), torch.from_numpy(val.targets), task)
+        answers = [
+            fit.at(strength).logits(features[held])
+            for fit, (_, held) in zip(fits, folds, strict=True)
+        ]
+        logits = np.concatenate(answers).astype(np.float32)
+        scores = scores_of(torch.from_numpy(logits), torch.from_numpy(truth), task)
         history.append({"c": strength, **{f"val_{name}": v for name, v in scores.items()}})
         report(history[-1])
         if best is not None and scores["loss"] > history[-2]["val_loss"]:
             break
-        best = linear
+        best = strength, logits
     assert best is not None
-    with torch.no_grad():
-        net.head.weight.copy_(torch.from_numpy(best.weight))
-        net.head.bias.copy_(torch.from_numpy(best.bias))
-    return history, torch.from_numpy(best.logits(val_features))
+    return best[0], history, HeldOut(best[1], truth, len(folds))
 
 
 def extract(
@@ -130,7 +155,7 @@ def extract(
     width = net.head.in_features
     net.eval()
     if place.type == "cpu" and len(split) >= WORTH_IMAGES:
-        converted = openvino_features(net, bf16=bf16)
+        converted = openvino_features(net, size=split.images.shape[1], bf16=bf16)
         if converted is not None:
             return sweep(converted, split, width, team=team, report=report, channels_last=False)
     net = net.to(place, memory_format=torch.channels_last)
@@ -144,33 +169,36 @@ def extract(
     return found
 
 
-def _regress(features: np.ndarray, targets: np.ndarray, strength: float, task: Task) -> Linear:
-    """Fit a multinomial logistic regression, or one binary regression per label (multi_label)."""
-    if task == "multi_label":
-        rows = [_fitted(features, column, strength) for column in targets.T]
-        weight = np.concatenate([row.coef_ for row in rows])
-        return _linear(weight, np.concatenate([row.intercept_ for row in rows]))
-    model = _fitted(features, targets, strength)
-    if len(model.coef_) > 1:
-        return _linear(model.coef_, model.intercept_)
-    # For two classes scikit-learn has only the difference of the logits: each class gets half of it.
-    half = np.concatenate([-model.coef_, model.coef_]) / 2
-    return _linear(half, np.concatenate([-model.intercept_, model.intercept_]) / 2)
+class _Fit:
+    """Regressions on the same standardised features, one strength after the other.
 
+    Each starts from the coefficients of the one before, which saves most of the iterations.
 
-def _fitted(features: np.ndarray, targets: np.ndarray, strength: float) -> "LogisticRegression":
-    from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
+    Args:
+        features: float32 [n, features]; a standardised copy is kept.
+        targets: as in ``LabelledImages``.
+        task: single_label or multi_label.
+        classes: number of labels.
+    """
 
-    model = LogisticRegression(C=strength, max_iter=_MAX_ITERATIONS, tol=_TOLERANCE)
-    with threadpool_limits(1 if features.size < _WORTH_THREADS else None, user_api="blas"):
-        return model.fit(features, targets)
+    def __init__(self, features: np.ndarray, targets: np.ndarray, task: Task, classes: int) -> None:
+        self._mean, self._std = features.mean(0), features.std(0)
+        self._std[self._std < 1e-6] = 1.0  # don't scale up a constant feature
+        self._features = (features - self._mean) / self._std
+        multi = task == "multi_label"
+        columns = list(targets.T) if multi else [targets]
+        self._regressions = [Regression(column, 2 if multi else classes) for column in columns]
+        self._task = task
 
-
-def _linear(weight: np.ndarray, bias: np.ndarray) -> Linear:
-    return Linear(weight.astype(np.float32), bias.astype(np.float32))
-
-
-def _unstandardised(linear: Linear, mean: np.ndarray, std: np.ndarray) -> Linear:
-    weight = linear.weight / std
-    return Linear(weight, linear.bias - weight @ mean)
+    def at(self, strength: float) -> Linear:
+        """Fit with an inverse regularisation strength; the layer takes unstandardised features."""
+        parts = [each.fit(self._features, strength) for each in self._regressions]
+        if self._task == "multi_label":  # the second class is that the image has the label
+            parts = [
+                Linear(one.weight[1:] - one.weight[:1], one.bias[1:] - one.bias[:1])
+                for one in parts
+            ]
+        weight = np.concatenate([part.weight for part in parts])
+        bias = np.concatenate([part.bias for part in parts])
+        weight = weight / self._std
+        return Linear(weight.astype(np.float32), (bias - weight @ self._mean).astype(np.float32))

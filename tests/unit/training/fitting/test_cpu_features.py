@@ -36,7 +36,7 @@ def images() -> torch.Tensor:
 def test_float32_agrees_to_rounding_whatever_the_batch(
     net: Classifier, images: torch.Tensor
 ) -> None:
-    features = openvino_features(net, bf16=False)
+    features = openvino_features(net, size=SIZE, bf16=False)
     assert features is not None
     with torch.inference_mode():
         expected = net.embed(images)
@@ -46,7 +46,7 @@ def test_float32_agrees_to_rounding_whatever_the_batch(
 
 
 def test_threads_share_a_converted_net(net: Classifier, images: torch.Tensor) -> None:
-    features = openvino_features(net, bf16=False)
+    features = openvino_features(net, size=SIZE, bf16=False)
     assert features is not None
     expected = features(images)
     with ThreadPoolExecutor(4) as pool:
@@ -63,7 +63,7 @@ def test_nothing_is_sent_to_intel(net: Classifier, monkeypatch: pytest.MonkeyPat
 
     for name in ("__init__", "send_event", "start_session", "force_shutdown"):
         monkeypatch.setattr(openvino_telemetry.Telemetry, name, refuse)
-    assert openvino_features(net, bf16=False) is not None
+    assert openvino_features(net, size=SIZE, bf16=False) is not None
 
 
 def _split(count: int) -> LabelledImages:
@@ -93,7 +93,7 @@ def test_many_images_are_computed_by_openvino_and_few_are_not(
     net, used = _tiny(_Mean()), []
     monkeypatch.setattr(
         "training.fitting.probe.openvino_features",
-        lambda net, *, bf16: used.append(bf16) or (lambda images: images.mean((2, 3))),
+        lambda net, *, size, bf16: used.append(bf16) or (lambda images: images.mean((2, 3))),
     )
     few = extract(net, _split(WORTH_IMAGES - 1), lambda done: None, bf16=False)
     assert used == []

@@ -15,49 +15,15 @@ from training.artefact.evidence import read_evidence, write_evidence
 from training.artefact.export import ServingNet, export_onnx, probabilities_of
 from training.config import Hyperparameters
 from training.data.augmentation import augment
-from training.data.data import LabelledImages
 from training.fitting.architectures import Classifier, build
 from training.fitting.calibration import fit_temperature, fit_thresholds
+from training.fitting.held_out import HeldOut
 from training.fitting.losses import loss_of
-from training.fitting.probe import _fitted, _regress, fit_probe
 from training.fitting.watched import MeanOverImages
 from training.images.preprocessing import Preprocessing, squash
 from training.train import _calibrated, _export
 
 pytestmark = pytest.mark.unit
-
-
-def _split(task: Task, classes: int, count: int, seed: int) -> LabelledImages:
-    """1 × 1 pictures whose three intensities decide their labels."""
-    draw = np.random.default_rng(seed)
-    images = draw.integers(0, 256, (count, 1, 1, 3), dtype=np.uint8)
-    values = images[:, 0, 0, :classes].astype(np.float32) + draw.normal(0, 30, (count, classes))
-    targets = (values > 128).astype(np.float32) if task == "multi_label" else values.argmax(1)
-    return LabelledImages(images, targets, rows=None)
-
-
-@pytest.mark.parametrize(
-    ("task", "classes"), [("single_label", 2), ("single_label", 3), ("multi_label", 3)]
-)
-def test_the_probe_folds_into_the_net(task: Task, classes: int) -> None:
-    net = Classifier(nn.Flatten(), 3, classes)
-    train, val = _split(task, classes, 300, 1), _split(task, classes, 300, 2)
-    history, logits = fit_probe(
-        net,
-        task=task,
-        train=train,
-        val=val,
-        progress=lambda done, total: None,
-        report=lambda tried: None,
-        bf16=False,
-    )
-    images = torch.from_numpy(val.images).permute(0, 3, 1, 2).float()
-    with torch.no_grad():
-        assert torch.allclose(net(images), logits, atol=1e-3)
-    assert min(tried["val_loss"] for tried in history) == pytest.approx(
-        float(loss_of(logits, torch.from_numpy(val.targets), task)), abs=1e-6
-    )
-    assert max(tried["val_accuracy"] for tried in history) > 0.5
 
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
@@ -196,16 +162,6 @@ def test_a_label_that_no_image_has_gets_the_threshold_half() -> None:
         assert fit_thresholds(column, np.zeros((3, 1), np.float32), ("never",)) == {"never": 0.5}
 
 
-def test_two_classes_get_the_probabilities_of_the_regression() -> None:
-    draw = np.random.default_rng(5)
-    features = draw.normal(size=(200, 4)).astype(np.float32)
-    targets = (features[:, 0] + draw.normal(size=200) > 0).astype(np.int64)
-    linear = _regress(features, targets, 1.0, "single_label")
-    expected = _fitted(features, targets, 1.0).predict_proba(features)
-    answered = torch.from_numpy(linear.logits(features)).softmax(1).numpy()
-    np.testing.assert_allclose(answered, expected, atol=1e-5)
-
-
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
 def test_what_is_served_divides_by_the_temperature(task: Task) -> None:
     net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())  # three logits: mean intensities
@@ -239,9 +195,8 @@ def test_scores_of_the_validation_split_are_those_of_calibrated_answers() -> Non
     draw = torch.Generator().manual_seed(0)
     honest = torch.randn(2000, 3, generator=draw)
     targets = torch.multinomial(honest.softmax(1), 1, generator=draw)[:, 0]
-    split: Any = SimpleNamespace(targets=targets.numpy())
     job: Any = SimpleNamespace(task="single_label", labels=("a", "b", "c"))
-    scores, temperature, _ = _calibrated(honest * 5, split, job)
+    scores, temperature, _ = _calibrated(HeldOut((honest * 5).numpy(), targets.numpy()), job)
     assert temperature == pytest.approx(5, rel=0.1)
     expected = float(loss_of(honest * 5 / temperature, targets, "single_label"))
     assert scores["val_loss"] == pytest.approx(expected)
