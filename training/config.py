@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Recipe = Literal["scratch", "probe", "finetune"]
 Optimizer = Literal["adamw", "sgd"]
@@ -16,6 +16,11 @@ changes the result of a training job with the same data and configuration;
 ``tests/unit/training/test_code_version.py`` checks that. Versions of libraries are not included:
 most of them change only the last bits, and every user would train all models again. Nor is the
 number of machines: it changes the cost of a model, not the model."""
+
+
+PROBED_NETS = "tf_efficientnet_lite0+tf_efficientnet_lite2"
+FINETUNED_NET = "tf_efficientnet_lite0"
+"""Default architectures; their weights come with packages (training.backbones.weights)."""
 
 
 class Hyperparameters(BaseModel):
@@ -34,10 +39,11 @@ class Hyperparameters(BaseModel):
         "multinomial logistic regression; finetune: all layers of a pretrained net.",
     )
     architecture: str = Field(
-        "tf_efficientnet_lite0",
+        PROBED_NETS,
         description="A classification net of torchvision or timm, for probe and finetune (scratch "
         "always uses a small net of its own); several joined by + for probe: their features are "
-        "concatenated. torchvision's net where both have the name; timm/NAME for timm's.",
+        "concatenated. torchvision's net where both have the name; timm/NAME for timm's. Default of "
+        f"finetune: {FINETUNED_NET}.",
     )
     weights: Literal["imagenet", "none"] = Field(
         "imagenet", description="imagenet: pretrained; none: random, needs no download."
@@ -62,6 +68,13 @@ class Hyperparameters(BaseModel):
         "auto", description="auto: bfloat16 where the hardware is faster with it."
     )
     seed: int = Field(0, ge=0, le=2**31 - 1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_net_to_finetune(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and values.get("recipe") == "finetune":
+            return {"architecture": FINETUNED_NET, **values}
+        return values
 
     @property
     def uses_weights(self) -> bool:

@@ -237,3 +237,13 @@ def test_missing_weights_name_every_remedy(
 def test_an_unused_net_needs_no_weights() -> None:
     assert load_weights(_job("resnet18"), (None,)) == ()
     assert load_weights(Hyperparameters(recipe="scratch"), ()) == ()
+
+
+def test_the_default_is_two_nets_to_probe_and_one_to_finetune() -> None:
+    assert Hyperparameters().architecture == "tf_efficientnet_lite0+tf_efficientnet_lite2"
+    tuned = Hyperparameters(recipe="finetune")
+    assert tuned.architecture == LITE0
+    assert Hyperparameters.from_strings(tuned.to_strings()) == tuned
+    assert Hyperparameters(recipe="finetune", architecture="resnet18").architecture == "resnet18"
+    for job in (Hyperparameters(), tuned):  # the first photo model needs no download
+        assert all(find_all_weights(job.architecture, None))
