@@ -33,8 +33,18 @@ def folder_of(variable: str) -> Path:
 
 
 def with_weights(imgclf: Any) -> Any:
-    """``imgclf`` that probes with the test's weights."""
-    imgclf.settings = {**PROBE, "IMGCLF_WEIGHTS_DIR": str(folder_of("IMGCLF_TEST_WEIGHTS"))}
+    """``imgclf`` that probes with weights from a folder."""
+    imgclf.settings = {
+        **PROBE,
+        "IMGCLF_TRAINING__ARCHITECTURE": "mobilenet_v2",
+        "IMGCLF_WEIGHTS_DIR": str(folder_of("IMGCLF_TEST_WEIGHTS")),
+    }
+    return imgclf
+
+
+def with_packages(imgclf: Any) -> Any:
+    """``imgclf`` that probes with the default nets, whose weights are in packages."""
+    imgclf.settings = PROBE
     return imgclf
 
 
@@ -42,7 +52,7 @@ def with_weights(imgclf: Any) -> Any:
 def on_each_profile(request: pytest.FixtureRequest) -> Any:
     """The same, on this machine and, as commands in this process, on the test bed's AWS."""
     if request.param == "local":
-        return with_weights(request.getfixturevalue("imgclf"))
+        return with_packages(request.getfixturevalue("imgclf"))
     imgclf = with_weights(request.getfixturevalue("imgclf_here"))
     imgclf.settings |= request.getfixturevalue("aws_variables")
     return imgclf
