@@ -23,6 +23,7 @@ from training.container.hardware import device, use_cores_for, uses_bf16
 from training.data.data import Batches, LabelledImages
 from training.errors import PermanentFailure
 from training.fitting.checkpoints import CHECKPOINT, AtomicCheckpointIO, drop_damaged
+from training.fitting.depthwise import float32_depthwise
 from training.fitting.module import ClassifierModule
 
 Epoch = dict[str, float]
@@ -172,7 +173,8 @@ def fit(
     saved = checkpoints / CHECKPOINT
     team.agree(lambda: drop_damaged(saved) if team.leads else None)
     try:
-        with _sigterm_left_to_lightning():
+        on_cpu = not on_gpu and uses_bf16(parameters)
+        with _sigterm_left_to_lightning(), float32_depthwise(net, on=on_cpu):
             resumed = team.leaders_file(saved, scratch / CHECKPOINT)
             trainer.fit(module, training, batches(val), ckpt_path=resumed, weights_only=True)
     except SIGTERMException:  # would leave with exit code 0
