@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
 import pytest
@@ -128,3 +129,28 @@ def test_checks_alone_are_no_assets() -> None:
     alone = job.get_subset(asset_selection={key}, asset_check_selection=set())
     assert len(both.get_asset_check_evaluations()) == 1
     assert alone.execute_in_process().get_asset_check_evaluations() == []
+
+
+def test_a_thread_that_reads_runs_stops_no_other_that_writes_them(job: dg.JobDefinition) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(job)
+        over, failed = threading.Event(), []
+
+        def read() -> None:
+            while not over.is_set():
+                try:
+                    instance.get_runs()
+                except Exception as error:
+                    failed.append(error)
+
+        with ThreadPoolExecutor(2) as pool:
+            readers = [pool.submit(read) for _ in range(2)]
+            try:
+                for number in range(150):
+                    instance.add_run_tags(run.run_id, {"n": str(number)})
+            finally:
+                over.set()
+            for reader in readers:
+                reader.result()
+        assert failed == []
+        assert instance.get_run_by_id(run.run_id).tags["n"] == "149"
