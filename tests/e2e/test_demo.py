@@ -35,7 +35,8 @@ def accuracy(answer: Any) -> float:
 def test_the_demo_puts_a_good_model_into_production_and_repeats_nothing(imgclf: Any) -> None:
     first = imgclf("demo", **{COLD: "1"})  # as a user's: imports can write warnings
     assert accuracy(first) >= 97.0
-    assert not first.err  # no library has anything to say to the user
+    # No library has anything to say to the user.
+    assert first.err == f"made a new home at {imgclf.home / 'demo'}\n"
     untimed = [name for name in ASSETS if not re.search(rf"{name}\W+[\d.]+ s", first.words)]
     assert not untimed, first.output
     for step in ("imgclf status", "imgclf up", "imgclf ingest"):  # where to look next

@@ -95,6 +95,6 @@ def test_a_taken_port_starts_nothing(tmp_path: Path) -> None:
             check=False,
         )
     assert done.returncode == 1
-    assert f"port {port}, wanted for MLflow, is taken by" in done.stdout
-    assert "IMGCLF_PORTS__MLFLOW" in done.stdout
+    assert f"port {port}, wanted for MLflow, is taken by" in " ".join(done.stderr.split())
+    assert "IMGCLF_PORTS__MLFLOW" in done.stderr
     assert not (tmp_path / "logs" / "mlflow.log").exists()
