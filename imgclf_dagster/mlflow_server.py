@@ -64,7 +64,19 @@ def main() -> None:
         return [*command[:-1], "--factory", _GUARDED]
 
     mlflow.server._build_uvicorn_command = guarded
+    _create_database(sys.argv)
     cli()
+
+
+def _create_database(arguments: Sequence[str]) -> None:
+    """Create the database that ``arguments`` name, if it is a file that does not exist."""
+    # A run that registers a model may create it at the same moment. MLflow locks nothing: each finds
+    # tables of the other, and what is left cannot be completed by anybody.
+    from resources.registry.mlflow_writes import database_of, ensure_database
+
+    option = "--backend-store-uri"
+    if option in arguments and (database := database_of(arguments[arguments.index(option) + 1])):
+        ensure_database(database)
 
 
 if __name__ == "__main__":

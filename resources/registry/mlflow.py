@@ -7,7 +7,6 @@ from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
-from urllib.parse import unquote
 
 from filelock import FileLock
 
@@ -16,7 +15,8 @@ from resources.registry.mlflow_database import TaggedVersion
 from resources.registry.mlflow_writes import (
     DECISION_TAG_PREFIX,
     approval_tags,
-    create_database,
+    database_of,
+    ensure_database,
     log_run,
     write_tags,
 )
@@ -162,18 +162,13 @@ class MlflowRegistry(ModelRegistry):
             from mlflow.tracking import MlflowClient
 
         database = self._database()
-        if database and not database.exists():
-            database.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{database}.lock"):
-                create_database(database)
         if database:
+            ensure_database(database)
             _require_sqlite(database)
         return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
 
     def _database(self) -> Path | None:
-        if not self.tracking_uri.startswith("sqlite:///"):
-            return None
-        return Path(unquote(self.tracking_uri.removeprefix("sqlite:///")))
+        return database_of(self.tracking_uri)
 
     @contextmanager
     def _locked(self) -> "Iterator[MlflowClient]":

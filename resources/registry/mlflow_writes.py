@@ -8,7 +8,10 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 from uuid import uuid4
+
+from filelock import FileLock
 
 from resources.registry.mlflow_database import TaggedVersion
 
@@ -19,6 +22,22 @@ DECISION_TAG_PREFIX = "imgclf.decision."
 """Prefix of the tags of a model version that keep one decision each, permanently."""
 
 _CONTENT_TAG = "imgclf.evaluation"
+
+
+def database_of(tracking_uri: str) -> Path | None:
+    """Return the file of a SQLite database by MLflow's URI; ``None``: it is a server's."""
+    if not tracking_uri.startswith("sqlite:///"):
+        return None
+    return Path(unquote(tracking_uri.removeprefix("sqlite:///")))
+
+
+def ensure_database(database: Path) -> None:
+    """Create MLflow's SQLite database unless it exists, whoever else does so at the same time."""
+    if database.exists():
+        return
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{database}.lock"):
+        create_database(database)
 
 
 def create_database(database: Path) -> None:
