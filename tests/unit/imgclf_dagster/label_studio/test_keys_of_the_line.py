@@ -28,6 +28,7 @@ NO_KEYS = frozenset(
         *("config", "input", "output", "processing"),  # below a job's folder
         *("cloudformation", "lib", "stages"),  # files of ours, and of an environment
         *("endpoint", "model", "stack"),  # resources in a policy
+        "timm",  # a library, before the name of a net
     ]
 )
 """What looks like the beginning of a key in the code, and is none."""
