@@ -226,8 +226,9 @@ class Server:
 
     def _ended(self, pid: int, process: int, connection: socket.socket) -> None:
         """Tell how the copy ended; end it, if it is its client that has."""
-        if process not in self.waiting.get_map():
-            return  # both had ended
+        known = self.waiting.get_map().get(process)
+        if known is None or known.data[0] != pid:
+            return  # both had ended; a program that came meanwhile may have the descriptor's number
         with suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)  # what is left of it; nothing, if it has ended
         _, status = os.waitpid(pid, 0)

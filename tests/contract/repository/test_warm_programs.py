@@ -2,7 +2,9 @@
 
 import os
 import re
+import selectors
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ import pytest
 
 from tests import warm_programs
 from tests.patience import WAIT_S, wait_for
+from tests.warm_programs.server import Server
 from tests.warm_programs.sitecustomize import (
     COLD,
     ENDPOINTS,
@@ -268,3 +271,24 @@ def test_of_what_is_spawned_only_runs_are_handed_over() -> None:
     spawned = ["/bin/python", "-c", f"{SPAWN} spawn_main(tracker_fd=5, pipe_handle=7)"]
     assert server_of(spawned, {SPAWNS: "1"}) == PROGRAMS
     assert server_of(spawned, {}) is None
+
+
+def test_a_late_end_does_not_concern_the_copy_that_has_its_descriptor_now() -> None:
+    """Of a copy and its client both ends may be seen at once, and a new copy be taken in between."""
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as program:
+        listener, client = socket.socket(), socket.socketpair()
+        owner, process = os.pidfd_open(os.getpid()), os.pidfd_open(program.pid)
+        served = Server(listener, owner)
+        for file in (process, client[0]):
+            served.waiting.register(file, selectors.EVENT_READ, (program.pid, process, client[0]))
+        try:
+            served._ended(os.getpid() - 1, process, socket.socket())
+            assert process in served.waiting.get_map()
+            assert program.poll() is None
+        finally:
+            program.kill()
+            for file in (listener, *client):
+                file.close()
+            for descriptor in (owner, process):
+                os.close(descriptor)
+            served.waiting.close()
