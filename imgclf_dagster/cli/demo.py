@@ -90,6 +90,8 @@ def demo_command() -> None:
 
 def called_as() -> str:
     """Return the command by which a person starts this program from here, as they did now."""
+    if sys.argv[0].endswith(".py"):  # python -m imgclf_dagster.cli.entry
+        return f"{os.path.relpath(sys.executable)} -m imgclf_dagster.cli.entry"
     found = shutil.which("imgclf")
     is_on_path = found is not None and Path(found).resolve() == Path(sys.argv[0]).resolve()
     return "imgclf" if is_on_path else os.path.relpath(sys.argv[0])

@@ -163,9 +163,10 @@ def test_the_daemon_goes_on_after_a_restart_of_the_database(
 
             wait_for(enough, lambda: f"{indexed()} images; {programs.output()}", every_s=1)
 
-        wait_for_more_than(0)
         health = template("orchestrator.yaml")["WebTargets"]["HealthCheckPath"]
+        # Before the tables of the runs are there, `indexed` would create them beside the programs.
         wait_for(lambda: programs.answers(health), programs.output)
+        wait_for_more_than(0)
         assert programs.healthy("CodeTaskDefinition")
         assert programs.healthy("DaemonTaskDefinition")
         before = indexed()

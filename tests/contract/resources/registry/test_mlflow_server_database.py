@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+import mlflow.server
 import pytest
 from filelock import FileLock
 
@@ -14,6 +15,14 @@ from resources.registry import mlflow_writes
 from resources.registry.mlflow import MlflowRegistry
 
 pytestmark = pytest.mark.contract
+
+
+@pytest.fixture(autouse=True)
+def _stock_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put back what the server's program replaces in MLflow."""
+    monkeypatch.setattr(
+        mlflow.server, "_build_uvicorn_command", mlflow.server._build_uvicorn_command
+    )
 
 
 def _tables(database: Path) -> set[str]:
