@@ -44,7 +44,7 @@ def scenes(scratch: Path) -> Scenes | None:
     from training.config import Hyperparameters
     from training.data.data import LabelledImages
     from training.fitting.architectures import build, load_weights
-    from training.fitting.probe import extract
+    from training.fitting.extractor import FeatureExtractor
 
     if not copy_photos(scratch / "photos"):
         return None
@@ -65,7 +65,7 @@ def scenes(scratch: Path) -> Scenes | None:
         load_weights(parameters, find_all_weights("mobilenet_v2", weights_dir())),
     )
     split = LabelledImages(images, targets, pa.table({}))
-    features = extract(net, split, lambda done: None, bf16=False)
+    features = FeatureExtractor(net, images=len(split), bf16=False)(split)
     return Scenes(np.array(sha256), features, targets, labels)
 
 

@@ -116,12 +116,17 @@ def _extract_features(
     source: DataSource, name: str, model: Model, phases: Phases
 ) -> tuple[np.ndarray, pa.Table]:
     """Compute the features of a split's readable images, float32 [n, d]; also returns their rows."""
-    from training.fitting.probe import extract
+    from training.fitting.extractor import FeatureExtractor
 
-    size, bf16 = model.manifest.input_size, uses_bf16(Hyperparameters())
-    images = source.split(name, size, lambda *n: phases.count("images read", *n))
+    preprocessing, bf16 = model.net.preprocessing, uses_bf16(Hyperparameters())
+    images = source.split(
+        name,
+        preprocessing.size,
+        lambda *n: phases.count("images read", *n),
+        preprocessing.interpolation,
+    )
     tell(images.aside, phases.say)
-    return extract(model.net, images, lambda done: None, bf16=bf16), images.rows
+    return FeatureExtractor(model.net, images=len(images), bf16=bf16)(images), images.rows
 
 
 def _known_features(container: JobContainer) -> list[Path]:

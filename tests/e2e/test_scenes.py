@@ -16,18 +16,13 @@ pytestmark = [
     pytest.mark.photos,
 ]
 
-PER_CLASS = 90
+PER_CLASS = 110
 WITHHELD = 12
 TWINS = {"mountain": "7037.jpg", "sea": "6337.jpg"}
 """The same bytes in two classes (see the README of the photos): nobody can say which is right."""
 TWIN = "8abeea822034f73fc5c499b11e1f893ee0144e48055a5f46cc9bbac372fe2ce8"
 
-PROBE = {
-    "IMGCLF_TRAINING__RECIPE": "probe",
-    "IMGCLF_TRAINING__IMAGE_SIZE": "128",
-    # Of 83 test images the error is above the default bound by chance (0.102 was seen).
-    "IMGCLF_GATES__MAX_CALIBRATION_ERROR": "0.2",
-}
+PROBE = {"IMGCLF_TRAINING__RECIPE": "probe", "IMGCLF_TRAINING__IMAGE_SIZE": "128"}
 
 
 def folder_of(variable: str) -> Path:

@@ -24,6 +24,7 @@ from training.images.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from training.fitting.architectures import Classifier
+    from training.fitting.extractor import FeatureExtractor
 
 RESULT_SCHEMA = pa.schema(
     [
@@ -64,6 +65,9 @@ def embedded_parts(
         max_pixels: images with more are rejected.
         pipes: for progress messages.
     """
+    from training.container.hardware import uses_bf16
+    from training.fitting.extractor import FeatureExtractor
+
     folder = container.optional_channel("images") or container.root / "none"
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     preprocessing = net.preprocessing
@@ -73,9 +77,11 @@ def embedded_parts(
     ]
     open_parts = [number for number, path in enumerate(paths) if not path.exists()]
     phases = Phases(pipes)
-    done = len(files) - sum(len(parts[number]) for number in open_parts)
+    left = sum(len(parts[number]) for number in open_parts)
+    done = len(files) - left
     if done:
         phases.say(f"{done} of {len(files)} images were embedded before this attempt")
+    extract = FeatureExtractor(net, images=left, bf16=uses_bf16(Hyperparameters()))
     with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode") as pool:
 
         def submit(number: int) -> list[Future[_Picture]]:
@@ -88,7 +94,7 @@ def embedded_parts(
         for place, number in enumerate(open_parts, start=1):
             ready = [future.result() for future in coming]
             coming = submit(open_parts[place]) if place < len(open_parts) else []
-            _write_part(_embed(net, ready), paths[number])
+            _write_part(_embed(extract, ready), paths[number])
             done += len(ready)
             phases.count("images embedded", done, len(files))
     if files:
@@ -112,17 +118,13 @@ def _prepare(path: Path, folder: Path, preprocessing: Preprocessing, max_pixels:
     return _Picture(file, sha256, squashed(pixels, preprocessing.size, preprocessing.interpolation))
 
 
-def _embed(net: "Classifier", pictures: Sequence[_Picture]) -> pa.Table:
-    from training.container.hardware import uses_bf16
-    from training.fitting.probe import extract
-
+def _embed(extract: "FeatureExtractor", pictures: Sequence[_Picture]) -> pa.Table:
     squares = [picture.square for picture in pictures if picture.square is not None]
-    features = np.empty((0, net.head.in_features), np.float32)
+    values: Iterator[bytes] = iter(())
     if squares:
         targets = np.zeros(len(squares), np.int64)
         images = LabelledImages(np.stack(squares), targets, pa.table({}))
-        features = extract(net, images, lambda done: None, bf16=uses_bf16(Hyperparameters()))
-    values = iter(packed_features(features))
+        values = iter(packed_features(extract(images)))
     return pa.Table.from_pylist(
         [
             {

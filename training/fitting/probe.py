@@ -4,21 +4,18 @@ Logistic regression is convex: it needs no learning rate and no epochs, and is d
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 import torch
 
 from training.artefact.artefact import Task
 from training.container.distributed import ALONE, Team
-from training.container.hardware import device
 from training.data.data import LabelledImages, Progress
 from training.fitting.architectures import Classifier
-from training.fitting.cpu_features import WORTH_IMAGES, openvino_features
+from training.fitting.extractor import FeatureExtractor
 from training.fitting.folds import folds_of
 from training.fitting.held_out import HeldOut
 from training.fitting.regression import Linear, Regression
-from training.fitting.sweep import sweep
 
 STRENGTHS = tuple(float(c) for c in np.logspace(-4, 1, 11))
 """Inverse regularisation strengths C, the strongest regularisation first, for standardised features.
@@ -60,7 +57,7 @@ def fit_probe(
         The reported numbers in order, and what the scores of the chosen strength are of.
     """
     total, classes = len(train) + len(val), net.head.out_features
-    extracted = partial(extract, net, bf16=bf16, team=team)
+    extracted = FeatureExtractor(net, images=total, bf16=bf16, team=team)
     parts = [
         extracted(train, lambda done: progress(done, total)),
         extracted(val, lambda done: progress(len(train) + done, total)),
@@ -127,46 +124,6 @@ def _chosen_strength(
         best = strength, logits
     assert best is not None
     return best[0], history, HeldOut(best[1], truth, len(folds))
-
-
-def extract(
-    net: Classifier,
-    split: LabelledImages,
-    report: Callable[[int], None],
-    *,
-    bf16: bool,
-    team: Team = ALONE,
-) -> np.ndarray:
-    """Compute the backbone's features of every image; see ``sweep``.
-
-    Many images on a CPU are computed by OpenVINO.
-
-    Args:
-        net: its backbone computes the features.
-        split: n images.
-        report: called with the number of images done, about.
-        bf16: whether to compute in bfloat16.
-        team: the processes that share the work.
-
-    Returns:
-        float32 [n, features]; complete only on the team's first process.
-    """
-    place = device()
-    width = net.head.in_features
-    net.eval()
-    if place.type == "cpu" and len(split) >= WORTH_IMAGES:
-        converted = openvino_features(net, size=split.images.shape[1], bf16=bf16)
-        if converted is not None:
-            return sweep(converted, split, width, team=team, report=report, channels_last=False)
-    net = net.to(place, memory_format=torch.channels_last)
-
-    def features(images: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(place.type, torch.bfloat16, enabled=bf16):
-            return net.embed(images)
-
-    found = sweep(features, split, width, team=team, report=report)
-    net.cpu()
-    return found
 
 
 class _Fit:

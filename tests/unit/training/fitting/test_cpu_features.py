@@ -13,7 +13,7 @@ from training.config import Hyperparameters
 from training.data.data import LabelledImages
 from training.fitting.architectures import Classifier, build
 from training.fitting.cpu_features import WORTH_IMAGES, openvino_features
-from training.fitting.probe import extract
+from training.fitting.extractor import FeatureExtractor
 from training.images.preprocessing import Preprocessing
 
 pytestmark = pytest.mark.unit
@@ -92,14 +92,15 @@ def test_many_images_are_computed_by_openvino_and_few_are_not(
 ) -> None:
     net, used = _tiny(_Mean()), []
     monkeypatch.setattr(
-        "training.fitting.probe.openvino_features",
+        "training.fitting.extractor.openvino_features",
         lambda net, *, size, bf16: used.append(bf16) or (lambda images: images.mean((2, 3))),
     )
-    few = extract(net, _split(WORTH_IMAGES - 1), lambda done: None, bf16=False)
+    few = FeatureExtractor(net, images=WORTH_IMAGES - 1, bf16=False)(_split(WORTH_IMAGES - 1))
     assert used == []
-    many = extract(net, _split(WORTH_IMAGES), lambda done: None, bf16=True)
-    assert used == [True]
-    assert (few.shape, many.shape) == ((WORTH_IMAGES - 1, 3), (WORTH_IMAGES, 3))
+    extract = FeatureExtractor(net, images=WORTH_IMAGES, bf16=True)
+    many, rest = extract(_split(WORTH_IMAGES - 6)), extract(_split(6))
+    assert used == [True]  # converted once, also for a small lot
+    assert [len(found) for found in (few, many, rest)] == [WORTH_IMAGES - 1, WORTH_IMAGES - 6, 6]
 
 
 @pytest.mark.parametrize("missing", [True, False])
@@ -110,7 +111,7 @@ def test_without_openvino_pytorch_computes(
     if missing:
         monkeypatch.setitem(sys.modules, "openvino", None)
     net = _tiny(_Mean() if missing else _Inverse())
-    found = extract(net, _split(WORTH_IMAGES), lambda done: None, bf16=False)
+    found = FeatureExtractor(net, images=WORTH_IMAGES, bf16=False)(_split(WORTH_IMAGES))
     assert found.shape == (WORTH_IMAGES, 3)
     assert np.isfinite(found).all()
     assert ("is not installed" if missing else "cannot convert") in caplog.text
