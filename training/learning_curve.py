@@ -57,7 +57,7 @@ def measure(container: JobContainer, pipes: PipesContext) -> CurveReport:
     """
     from training.curve.picture import draw_curves
 
-    phases = Phases(pipes)
+    phases = Phases(pipes, container)
     phases.begin("features", "features of the labelled images")
     version = container.hyperparameters.get("dataset_version")
     if version is None:

@@ -133,7 +133,7 @@ def train(
     Raises:
         PermanentFailure: the data or the configuration is invalid.
     """
-    phases = Phases(pipes)
+    phases = Phases(pipes, container if team.leads else None)
     phases.begin("imports", "loading PyTorch")
     with without_collection("torch"):
         import torch
@@ -249,6 +249,7 @@ def _fitted(
             checkpoints=container.checkpoint_dir,
             scratch=container.scratch_dir,
             report=phases.epoch,
+            progress=lambda done, total: phases.count("steps", done, total),
             team=team,
         )
         logits = predict_logits(net, val_split, classes, team)

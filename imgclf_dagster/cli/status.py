@@ -35,7 +35,7 @@ def status_command(as_json: AsJson = False) -> None:
     console.print(_table(facts))
     for line in _lines(facts):
         console.print(line)
-    if not any(facts[name] for name in ("damaged", "blocking", "runs", "waiting")):
+    if not any(facts[name] for name in ("damaged", "blocking", "runs", "jobs", "waiting")):
         console.print("[green]nothing waits[/]")
     console.print(f"[bold]next:[/] {escape(facts['next'])}")
 
@@ -62,6 +62,9 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
         )
         if run["said"]:
             yield f"    [dim]{escape(run['said'])}[/]"
+    for job in facts["jobs"]:
+        mark = "[cyan]▸[/]" if job["alive"] else "[yellow]![/]"
+        yield f"{mark} job {escape(job['job'])}: {escape(job['said'])}"
     for item in facts["waiting"]:
         yield f"[yellow]•[/] {escape(item)}"
     shown_above = {check["subject"] for check in facts["blocking"]}

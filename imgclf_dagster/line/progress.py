@@ -1,7 +1,7 @@
 """Report the progress of a run while it executes."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
@@ -11,6 +11,7 @@ import dagster as dg
 from dagster import DagsterEventType
 from dagster_shared.error import SerializableErrorInfo
 from rich.console import Console
+from rich.status import Status
 
 from assets.release.verdicts import ADVISORY_CHECKS, blocking_check_names
 from imgclf_dagster.checks.result import WARNING
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from imgclf_dagster.line.outcome import RunOutcome
 
 POLL_S = 0.25
+LOOK_S = 1.0
+"""Seconds between two looks at the jobs of this machine."""
+
 INFO = 20
 
 _WRAPPERS = {"DagsterExecutionStepExecutionError", "DagsterResourceFunctionError"}
@@ -71,12 +75,16 @@ class Narrator(Protocol):
     def failed(self, step: str, reason: str) -> None:
         """A step failed for ``reason``."""
 
+    def working(self, text: str) -> None:
+        """The running jobs do what ``text`` says now; "" if none runs."""
+
 
 class ConsoleNarrator:
     """Prints a line for each event. Steps of checks show their result only."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._status: Status | None = None
 
     def started(self, step: str) -> None:
         """Print that a step started."""
@@ -116,6 +124,19 @@ class ConsoleNarrator:
         if not is_check_step(step):
             self._console.print(f"[red]✗ {escape(step)}[/]\n  {escape(reason)}", highlight=False)
 
+    def working(self, text: str) -> None:
+        """Show what the running jobs do in the last line of a terminal, and elsewhere nothing."""
+        if not self._console.is_terminal:  # a file has the lines that the jobs log
+            return
+        if self._status is None and text:
+            self._status = self._console.status(escape(text), refresh_per_second=2)
+            self._status.start()
+        elif self._status is not None and text:
+            self._status.update(escape(text))
+        elif self._status is not None:
+            self._status.stop()
+            self._status = None
+
 
 def is_check_step(step: str) -> bool:
     """Whether a step key is that of a check."""
@@ -125,7 +146,10 @@ def is_check_step(step: str) -> bool:
 
 @contextmanager
 def narrated(
-    instance: dg.DagsterInstance, outcome: "RunOutcome", narrator: Narrator
+    instance: dg.DagsterInstance,
+    outcome: "RunOutcome",
+    narrator: Narrator,
+    look: Callable[[], str] = lambda: "",
 ) -> Iterator[None]:
     """Follow a run while the block executes it.
 
@@ -135,15 +159,26 @@ def narrated(
         instance: Dagster's instance.
         outcome: its ``run_id`` names the run; the other fields except ``success`` are filled in.
         narrator: receives the run's events.
+        look: says what the running jobs do; "" if none runs.
     """
     done = threading.Event()
-    with ThreadPoolExecutor(1, thread_name_prefix="narrator") as pool:
+    with ThreadPoolExecutor(2, thread_name_prefix="narrator") as pool:
         follower = pool.submit(_follow_events, instance, outcome, narrator, done)
+        looker = pool.submit(_look_at_jobs, narrator, look, done)
         try:
             yield
         finally:
             done.set()
         follower.result()
+        looker.result()
+
+
+def _look_at_jobs(narrator: Narrator, look: Callable[[], str], done: threading.Event) -> None:
+    try:
+        while not done.wait(LOOK_S):
+            narrator.working(look())
+    finally:
+        narrator.working("")
 
 
 def _follow_events(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -32,6 +33,7 @@ from imgclf_dagster.runs.jobs import LINE, PROMOTION, RELEASE_CANDIDATE
 from imgclf_dagster.runs.orphans import process_tag, reap_orphaned_runs
 from imgclf_dagster.settings.root import Settings
 from object_store.store import ObjectStore
+from resources.compute.local.progress import running_jobs_words
 from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.registry import ModelRegistry
 
@@ -51,6 +53,7 @@ class LineRunner:
         store: the home's object store.
         narrator: receives the events of each run.
         await_host: returns once an endpoint host is up.
+        look: says what the running jobs of this machine do.
     """
 
     def __init__(
@@ -60,8 +63,10 @@ class LineRunner:
         store: ObjectStore,
         narrator: Narrator,
         await_host: Callable[[], object],
+        look: Callable[[], str],
     ) -> None:
         """See the class."""
+        self._look = look
         self.instance = instance
         self.await_host = await_host
         self._narrator = narrator
@@ -160,7 +165,7 @@ class LineRunner:
         if partition is not None:
             self.await_host()
         outcome = RunOutcome(run_id=str(uuid4()), success=False)
-        with narrated(self.instance, outcome, self._narrator):
+        with narrated(self.instance, outcome, self._narrator, self._look):
             result = self._repository.get_job(job_name).execute_in_process(
                 instance=self.instance,
                 partition_key=partition,
@@ -216,8 +221,9 @@ def line_runner(
         instance = stack.enter_context(_instance(settings))
         reap_orphaned_runs(instance)
         definitions = build_definitions(settings)
+        look = partial(running_jobs_words, settings.jobs_dir)
         if not hosted:
-            yield LineRunner(definitions, instance, store, narrator, lambda: None)
+            yield LineRunner(definitions, instance, store, narrator, lambda: None, look)
             return
         host = build_endpoints(settings).hosting(log_file=settings.logs_dir / "endpoint-host.log")
         # A host takes seconds to start, and is needed only when something is released.
@@ -225,6 +231,6 @@ def line_runner(
         with ExitStack() as running:
             started = pool.submit(running.enter_context, host)
             try:
-                yield LineRunner(definitions, instance, store, narrator, started.result)
+                yield LineRunner(definitions, instance, store, narrator, started.result, look)
             finally:
                 wait([started])

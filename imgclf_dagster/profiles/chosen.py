@@ -66,7 +66,7 @@ def build_compute(settings: Settings) -> "Compute":
         return profile_aws.build_compute(settings, store)
     from resources.compute.local.compute import LocalCompute
 
-    return LocalCompute(store=store, jobs_dir=str(settings.home / "jobs"))
+    return LocalCompute(store=store, jobs_dir=str(settings.jobs_dir))
 
 
 def build_arrivals(settings: Settings) -> "Arrivals":

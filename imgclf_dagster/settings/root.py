@@ -189,6 +189,11 @@ class Settings(BaseSettings):
         return self.home / "run"
 
     @property
+    def jobs_dir(self) -> Path:
+        """Folders of the jobs of this machine that are not done."""
+        return self.home / "jobs"
+
+    @property
     def sensor_interval_s(self) -> int:
         """Seconds between two looks of a sensor."""
         return self.sensors.interval_s or {"local": 5, "aws": 30}[self.profile]

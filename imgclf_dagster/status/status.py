@@ -18,6 +18,7 @@ from imgclf_dagster.profiles.chosen import build_endpoints, build_registry
 from imgclf_dagster.profiles.store import open_store
 from imgclf_dagster.settings.root import Settings
 from imgclf_dagster.status.checks import blocking_checks, checks_failed
+from imgclf_dagster.status.jobs import jobs_under_way
 from imgclf_dagster.status.made import NewestRecords
 from imgclf_dagster.status.next_step import (
     by_hand,
@@ -72,6 +73,7 @@ def gather_status(settings: Settings, instance: dg.DagsterInstance) -> Facts:
         **stages,
         "blocking": blocking,
         "runs": runs,
+        "jobs": jobs_under_way(settings, runs),
         "refused": last_refused(store, instance, newest, packages),
         "waiting": [
             *_arrived(images, labels, runs, up=up),

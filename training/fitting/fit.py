@@ -4,7 +4,7 @@ import logging
 import math
 import signal
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from training.artefact.artefact import Task
 from training.config import Hyperparameters
 from training.container.distributed import ALONE, Team
 from training.container.hardware import device, use_cores_for, uses_bf16
-from training.data.data import Batches, LabelledImages
+from training.data.data import Batches, LabelledImages, Progress
 from training.errors import PermanentFailure
 from training.fitting.checkpoints import CHECKPOINT, AtomicCheckpointIO, drop_damaged
 from training.fitting.depthwise import float32_depthwise
@@ -93,6 +93,16 @@ class _History(pl.Callback):
         self.epochs = state_dict["epochs"]
 
 
+class _Counted(pl.Callback):
+    """Tells after each batch how many steps of all epochs are done."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
+        self._progress(trainer.global_step, int(trainer.estimated_stepping_batches))
+
+
 def require_finite(epoch: Epoch, learning_rate: float) -> None:
     """Check that an epoch's losses are finite; training cannot recover from others.
 
@@ -122,6 +132,7 @@ def fit(
     checkpoints: Path,
     scratch: Path,
     report: Callable[[Epoch], None],
+    progress: Progress = lambda done, total: None,
     team: Team = ALONE,
 ) -> list[Epoch]:
     """Train ``net`` in place, from the last checkpoint if there is one.
@@ -146,6 +157,7 @@ def fit(
         checkpoints: folder of this job's checkpoints; only the first machine's counts.
         scratch: folder for a copy of the checkpoint on the other machines.
         report: called with each epoch's numbers.
+        progress: called after each step with the numbers of steps done and in all.
         team: the processes that train together.
 
     Returns:
@@ -160,7 +172,8 @@ def fit(
     use_cores_for(parameters)
     history = _History(report, parameters.learning_rate)
     on_gpu = device().type == "cuda"
-    trainer = _trainer(parameters, history, checkpoints, team, on_gpu=on_gpu)
+    told = [history, _Counted(progress)]
+    trainer = _trainer(parameters, told, checkpoints, team, on_gpu=on_gpu)
     module = ClassifierModule(net.to(memory_format=torch.channels_last), parameters, task, classes)
     batches = partial(
         Batches,
@@ -184,13 +197,18 @@ def fit(
 
 
 def _trainer(
-    parameters: Hyperparameters, history: _History, checkpoints: Path, team: Team, *, on_gpu: bool
+    parameters: Hyperparameters,
+    told: Sequence[pl.Callback],
+    checkpoints: Path,
+    team: Team,
+    *,
+    on_gpu: bool,
 ) -> pl.Trainer:
     """Build Lightning's trainer, which writes a checkpoint after each epoch.
 
     Args:
         parameters: of the job.
-        history: keeps the numbers of each epoch.
+        told: callbacks that tell of the training.
         checkpoints: folder of this job's checkpoints.
         team: the processes that train together.
         on_gpu: whether it trains on GPUs.
@@ -198,7 +216,7 @@ def _trainer(
     return pl.Trainer(
         max_epochs=parameters.epochs,
         precision="bf16-mixed" if uses_bf16(parameters) else "32-true",
-        callbacks=[history, _checkpoint(checkpoints), *([_Stop(team)] if team.size > 1 else [])],
+        callbacks=[*told, _checkpoint(checkpoints), *([_Stop(team)] if team.size > 1 else [])],
         plugins=[AtomicCheckpointIO()],
         logger=False,
         enable_progress_bar=False,

@@ -49,3 +49,12 @@ class NoticePrinter:
                 f"[green]✓[/] {name}  [bold]{url.ljust(self._url_width)}[/]  [dim]{escape(text)}[/]"
             )
         self._console.print(line, soft_wrap=True)
+
+    def tell(self, job: str, text: str) -> None:
+        """Print what a job does. Safe to call from any thread.
+
+        Args:
+            job: its name.
+            text: what it does.
+        """
+        self._console.print(f"[cyan]▸[/] {escape(job)}  [dim]{escape(text)}[/]", soft_wrap=True)

@@ -14,6 +14,7 @@ from errors.base import ImgclfError
 from guard.arguments import allow_host_options
 from imgclf_dagster.cli.common import fail
 from imgclf_dagster.cli.label_studio import install_shown
+from imgclf_dagster.cli.up.job_lines import JobLines
 from imgclf_dagster.cli.up.notice_printer import NoticePrinter
 from imgclf_dagster.console import SafeConsole
 from imgclf_dagster.home.home import prepare_home
@@ -70,7 +71,8 @@ def up_command(
         notices = NoticePrinter(console, specs)
         setup = _background_setup(settings, labelling, notices) if labelling else None
         say = setup.watch_health(notices) if setup else notices
-        Supervisor(specs, run_dir=settings.run_dir, say=say, meanwhile=setup).run()
+        with JobLines(settings.jobs_dir, notices.tell):
+            Supervisor(specs, run_dir=settings.run_dir, say=say, meanwhile=setup).run()
     except ImgclfError as error:
         raise fail(error.message, remedy=error.remedy) from None
     console.print("All stopped.")

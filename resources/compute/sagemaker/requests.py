@@ -22,6 +22,13 @@ _GPU = re.compile(r"^ml\.(?:g[a-z]*|p)\d")
 _OWN_DISK = re.compile(r"^ml\.(?:[a-z]+\d+[a-z]*d[a-z]*|gr?[5-9][a-z]*|p[4-9][a-z0-9-]*|trn\w+)\.")
 """Instances with local NVMe disks, which SageMaker encrypts itself: it refuses VolumeKmsKeyId."""
 
+METRIC_DEFINITIONS = tuple(
+    {"Name": name, "Regex": rf"\b{name}=(\S+);"}
+    for name in ("train_loss", "val_loss", "val_accuracy", "val_macro_f1")
+)
+"""SageMaker's metrics of a training job, in the lines that ``training.container.phases`` prints after
+each epoch; its console draws them. Others that are not printed stay empty."""
+
 _TRAINING_LONGEST_S = 2_419_200
 _PROCESSING_LONGEST_S = 777_600
 _RESTARTS = 3
@@ -109,6 +116,7 @@ def training_request(
             "TrainingImage": settings.image(resources.instance_type),
             "TrainingInputMode": "File",
             "ContainerEntrypoint": [*LAUNCHER, spec.module],
+            "MetricDefinitions": [dict(item) for item in METRIC_DEFINITIONS],
         },
         "RoleArn": _role(settings),
         "HyperParameters": dict(spec.hyperparameters),

@@ -32,6 +32,7 @@ TELLS_ONLY = {
     "training.container.gpus",
     "training.container.phases",
     "training.container.pipes",
+    "training.container.progress_file",
     "training.evaluation.plots",
 }
 """Modules that tell or draw what a job did; the model and its scores are the same without them.
