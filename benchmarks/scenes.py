@@ -87,11 +87,14 @@ def _squares(files: list[Path], size: int) -> np.ndarray:
     """Resize images as a training job does: uint8 [n, size, size, 3]."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from training.data.data import squashed
+    from training.data.data import resized_to_square
     from training.images.images import decode
+    from training.images.preprocessing import Preprocessing
+
+    how = Preprocessing(size=size)
 
     def square(path: Path) -> np.ndarray:
-        return squashed(np.asarray(decode(path.read_bytes(), fit=size)), size)
+        return resized_to_square(np.asarray(decode(path.read_bytes(), fit=size)), how)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return np.stack(list(pool.map(square, files)))

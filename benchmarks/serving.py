@@ -150,6 +150,7 @@ def _set_up(
     from training.artefact.export import ServingNet
     from training.config import Hyperparameters
     from training.fitting.architectures import build
+    from training.images.preprocessing import Preprocessing
 
     torch.manual_seed(0)
     hyperparameters = Hyperparameters(architecture="mobilenet_v2", weights="none", image_size=SIZE)
@@ -159,7 +160,7 @@ def _set_up(
     for version in versions:  # different weights, so that two graphs are loaded
         net = ServingNet(
             build(hyperparameters, len(LABELS)),
-            size=SIZE,
+            preprocessing=Preprocessing(size=SIZE),
             temperature=1.0,
             task="single_label",
         ).eval()

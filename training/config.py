@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Recipe = Literal["scratch", "probe", "finetune"]
 Optimizer = Literal["adamw", "sgd"]
 Augmentation = Literal["none", "light", "photo"]
+Resize = Literal["squash", "crop", "pad"]
+"""How an image becomes a square. squash: without its aspect ratio; crop: its central square; pad: the
+whole image, with grey beside it."""
 
 CODE_VERSION = "2"
 """Version of the training code, part of every job's name. Raise it when a change to this package
@@ -59,6 +62,11 @@ class Hyperparameters(BaseModel):
         le=1024,
         description="Width and height in pixels of the images that the model sees; default: those "
         "of the net's pretraining (scratch: 160).",
+    )
+    resize: Resize = Field(
+        "squash",
+        description="How images become the squares that a net sees. squash: without their aspect "
+        "ratio; crop: the central square; pad: the whole image with grey beside it.",
     )
     augmentation: Augmentation = Field(
         "light",

@@ -3,7 +3,7 @@
 A processing job. Channels: ``images`` (files of ``raw/``), ``features`` (of earlier jobs, see
 ``training.embedding.stored``, below a folder of the backbone's name), ``model-0``, ``model-1``
 … (one ``model.tar.gz`` each) and ``weights-0`` …. Without a model, the pretrained net of the parameters
-``architecture`` and ``image_size`` computes features, and there are no predictions.
+``architecture``, ``image_size`` and ``resize`` computes features, and there are no predictions.
 
 Outputs: ``features.parquet`` of ``images``, ``probabilities/<model version>.parquet`` of both, and
 ``embedding.json``.
@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from dagster_pipes import PipesContext
 
 from training.artefact.artefact import TORCH_MODEL, ArtefactManifest, digest, unpack
-from training.backbones.weights import file_stem, weights_in
+from training.backbones.weights import weights_in
 from training.config import Hyperparameters
 from training.container.container import JobContainer
 from training.container.hardware import yield_cores
@@ -33,6 +33,7 @@ from training.embedding.features import (
     FEATURES_SCHEMA,
     FEATURES_VERSION,
     PROBABILITIES_SCHEMA,
+    backbone_start,
     probabilities_table,
 )
 from training.embedding.images import RESULT_SCHEMA, embedded_parts
@@ -100,11 +101,10 @@ def embed(container: JobContainer, pipes: PipesContext) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=container.scratch_dir) as scratch:
         models = _models(container, Path(scratch))
     net = models[0].net if models else _pretrained(container)
-    size = net.preprocessing.size
     architecture = (
         models[0].manifest.architecture if models else _parameters(container).architecture
     )
-    backbone = backbone_name(net, architecture, size)
+    backbone = backbone_name(net, architecture)
     strangers = {
         model.manifest.model_version: {"backbone": other, **_described(model)}
         for model in models
@@ -131,30 +131,31 @@ def embed(container: JobContainer, pipes: PipesContext) -> dict[str, Any]:
     return summary
 
 
-def backbone_name(net: "Classifier", architecture: str, size: int) -> str:
+def backbone_name(net: "Classifier", architecture: str) -> str:
     """Name a backbone by its weights; backbones with the same name compute the same features.
 
     Args:
         net: whose backbone.
         architecture: name of the architecture.
-        size: width and height of its images in pixels.
 
     Returns:
         ``<architecture>-<size>-<12 hex digits>``, a hash of the weights, their preprocessing and the
-        code's version.
+        code's version; a resizing other than squash follows the size.
     """
     used = net.preprocessing
     found = hashlib.sha256(" ".join(FEATURES_VERSION).encode())
-    if used != Preprocessing(size=used.size):  # that of all nets of older versions
+    if used != Preprocessing(
+        size=used.size, resize=used.resize
+    ):  # that of all nets of older versions
         found.update(repr(used).encode())
     for name, tensor in net.backbone.state_dict().items():
         found.update(name.encode())
         found.update(tensor.cpu().contiguous().numpy().tobytes())
-    return f"{file_stem(architecture)}-{size}-{found.hexdigest()[:12]}"
+    return f"{backbone_start(architecture, used.size, used.resize)}{found.hexdigest()[:12]}"
 
 
 def _name_of(model: Model) -> str:
-    return backbone_name(model.net, model.manifest.architecture, model.manifest.input_size)
+    return backbone_name(model.net, model.manifest.architecture)
 
 
 def _parameters(container: JobContainer) -> Hyperparameters:
@@ -201,6 +202,7 @@ def load_model(folder: Path, into: Path) -> Model:
                 "recipe": manifest.recipe,
                 "architecture": manifest.architecture,
                 "image_size": manifest.input_size,
+                "resize": manifest.resize,
             }
         )
         net = build(parameters, len(manifest.labels))

@@ -119,12 +119,7 @@ def _extract_features(
     from training.fitting.extractor import FeatureExtractor
 
     preprocessing, bf16 = model.net.preprocessing, uses_bf16(Hyperparameters())
-    images = source.split(
-        name,
-        preprocessing.size,
-        lambda *n: phases.count("images read", *n),
-        preprocessing.interpolation,
-    )
+    images = source.split(name, preprocessing, lambda *n: phases.count("images read", *n))
     tell(images.aside, phases.say)
     return FeatureExtractor(model.net, images=len(images), bf16=bf16)(images), images.rows
 

@@ -148,10 +148,7 @@ def train(
 
         def split(name: str) -> "LabelledImages":
             return source.split(
-                name,
-                preprocessing.size,
-                lambda *n: phases.count(f"{name} images read", *n),
-                preprocessing.interpolation,
+                name, preprocessing, lambda *n: phases.count(f"{name} images read", *n)
             )
 
         train, val = split("train"), split("val")
@@ -298,11 +295,7 @@ def _export(
 
     size = net.preprocessing.size
     serving = export.ServingNet(
-        net,
-        size=size,
-        temperature=temperature,
-        task=job.task,
-        interpolation=net.preprocessing.interpolation,
+        net, preprocessing=net.preprocessing, temperature=temperature, task=job.task
     )
     folder = container.model_dir
     export.export_onnx(serving, folder / ONNX_MODEL)
@@ -330,6 +323,7 @@ def _description(job: Job, net: "Classifier") -> dict[str, object]:
         "labels": job.labels,
         "input_size": net.preprocessing.size,
         "interpolation": net.preprocessing.interpolation,
+        "resize": net.preprocessing.resize,
         "dataset_version": job.dataset_version,
         "code_version": CODE_VERSION,
         "model_version": job.model_version,

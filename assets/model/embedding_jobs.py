@@ -45,7 +45,7 @@ IMAGES_PER_JOB = 10_000
 """Images that have to be embedded again, at most, after a job without checkpoints died."""
 
 PRETRAINED = f"{EMBEDDINGS}pretrained/"
-_OF_THE_NET = ("recipe", "architecture", "weights", "image_size")
+_OF_THE_NET = ("recipe", "architecture", "weights", "image_size", "resize")
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,8 @@ class Embedder:
         manifest = read_model_manifest(self.store, model.model_key)
         if manifest.recipe != "probe":
             return ""
-        return likely_backbone(self.store, manifest.architecture, manifest.input_size) or ""
+        shape = manifest.architecture, manifest.input_size, manifest.resize
+        return likely_backbone(self.store, *shape) or ""
 
     def _pretrained_backbone(self) -> str:
         """Return the backbone of the pretrained net; empty if it has embedded no image yet."""
@@ -238,6 +239,8 @@ class Embedder:
 
     def _pretrained_key(self) -> str:
         net = {name: getattr(self.defaults, name) for name in _OF_THE_NET}
+        if net["resize"] == "squash":  # older versions' keys have no resize
+            del net["resize"]
         weights = weights_identity(self.defaults, self.weights_dir)
         return f"{PRETRAINED}{fingerprint([net, weights, *FEATURES_VERSION])}.json"
 

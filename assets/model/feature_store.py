@@ -18,11 +18,12 @@ from object_store.contents.reading import read_record
 from object_store.contents.vectors import Vectors
 from object_store.errors import KeyMissing
 from object_store.store import ObjectStore
-from training.backbones.weights import file_stem
+from training.config import Resize
 from training.embedding.features import (
     FEATURES_SCHEMA,
     FEATURES_VERSION,
     PROBABILITIES_SCHEMA,
+    backbone_start,
     half_features_of,
     probabilities_of,
 )
@@ -147,8 +148,10 @@ def record_model(store: ObjectStore, model_version: str, fields: Mapping[str, An
     store.create(_model_key(model_version), record.model_dump_json(indent=1).encode())
 
 
-def likely_backbone(store: ObjectStore, architecture: str, size: int) -> str | None:
-    """Guess the backbone of the next probe: of this architecture and image size the last one used.
+def likely_backbone(
+    store: ObjectStore, architecture: str, size: int, resize: Resize = "squash"
+) -> str | None:
+    """Guess the backbone of the next probe: of this architecture and images the last one used.
 
     The guess is wrong if the pretrained weights changed; the embedding job verifies it.
 
@@ -156,15 +159,13 @@ def likely_backbone(store: ObjectStore, architecture: str, size: int) -> str | N
         store: object store of the project.
         architecture: of the net.
         size: side of the input image, in pixels.
+        resize: how images become squares.
 
     Returns:
         Name of the backbone, or ``None`` if there are no features of this architecture and size.
     """
-    found = [
-        info
-        for info in store.list(EMBEDDINGS)
-        if info.key.removeprefix(EMBEDDINGS).startswith(f"{file_stem(architecture)}-{size}-")
-    ]
+    start = f"{EMBEDDINGS}{backbone_start(architecture, size, resize)}"
+    found = [info for info in store.list(EMBEDDINGS) if info.key.startswith(start)]
     if not found:
         return None
     newest = max(found, key=lambda info: info.last_modified)

@@ -17,6 +17,7 @@ from typing import IO, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from training.config import Resize
 from training.errors import ArtefactError
 from training.images.preprocessing import Interpolation
 
@@ -35,8 +36,8 @@ class ArtefactManifest(BaseModel):
     """What ``manifest.json`` says of a model.
 
     ``thresholds`` holds a probability for each label (multi_label only); ``temperature``
-    divides the logits and is already inside the ONNX graph, as is the resizing with
-    ``interpolation``; ``members`` maps the name of each other file of the artefact to its sha256
+    divides the logits and is already inside the ONNX graph, as is the resizing
+    (``interpolation``, ``resize``); ``members`` maps the name of each other file of the artefact to its sha256
     (hex).
     """
 
@@ -46,6 +47,7 @@ class ArtefactManifest(BaseModel):
     labels: tuple[str, ...] = Field(min_length=2)
     input_size: int = Field(ge=1, description="Side of the square the net sees, in pixels.")
     interpolation: Interpolation = "bilinear"
+    resize: Resize = "squash"
     thresholds: dict[str, float] = {}
     temperature: float = Field(1.0, gt=0)
     dataset_version: str
@@ -70,9 +72,10 @@ class ArtefactManifest(BaseModel):
 
     def canonical(self) -> bytes:
         """Return the bytes of ``manifest.json``; equal manifests give equal bytes."""
-        # Manifests of older versions have no interpolation, which was bilinear: their bytes, and so
+        # Manifests of older versions have neither field and mean these values: their bytes, and so
         # the models' digests, must stay.
-        absent = {"interpolation"} if self.interpolation == "bilinear" else set[str]()
+        former = {"interpolation": "bilinear", "resize": "squash"}
+        absent = {name for name, value in former.items() if getattr(self, name) == value}
         return (self.model_dump_json(indent=2, exclude=absent) + "\n").encode()
 
 

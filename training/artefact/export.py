@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from training.artefact.artefact import Task
-from training.images.preprocessing import Interpolation, squash
+from training.images.preprocessing import Preprocessing, resize_to_squares
 
 OPSET = 20
 """ONNX opset: the first with antialiased resizing and gelu in all runtimes used here."""
@@ -21,8 +21,7 @@ class ServingNet(nn.Module):
 
     Args:
         net: images float32 [batch, 3, size, size] in 0…255 → logits [batch, classes].
-        size: width and height of the net's images in pixels.
-        interpolation: of the resizing to them.
+        preprocessing: size of the net's images, and how images are resized to it.
         temperature: divides the logits.
         task: multi_label: sigmoid; single_label: softmax.
     """
@@ -31,21 +30,21 @@ class ServingNet(nn.Module):
         self,
         net: nn.Module,
         *,
-        size: int,
+        preprocessing: Preprocessing,
         temperature: float,
         task: Task,
-        interpolation: Interpolation = "bilinear",
     ) -> None:
         super().__init__()
         self.net = net
-        self.size = size
-        self.interpolation: Interpolation = interpolation
+        self.preprocessing = preprocessing
         self.temperature = temperature
         self.task: Task = task
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Compute probabilities: uint8 [batch, height, width, 3] → float32 [batch, classes]."""
-        logits = self.net(squash(image, self.size, self.interpolation)) / self.temperature
+        how = self.preprocessing
+        squares = resize_to_squares(image, how.size, how.interpolation, how.resize)
+        logits = self.net(squares) / self.temperature
         return logits.sigmoid() if self.task == "multi_label" else logits.softmax(dim=1)
 
 

@@ -22,7 +22,7 @@ from training.data.manifest import ManifestError, ShardReader, read_manifest
 from training.data.set_aside import UnreadableImage, require_few
 from training.errors import PermanentFailure
 from training.images import memory as image_memory
-from training.images.preprocessing import Interpolation
+from training.images.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import torch
@@ -73,16 +73,13 @@ class DataSource:
     labels: tuple[str, ...]
     cache: Path
 
-    def split(
-        self, name: str, size: int, report: Progress, interpolation: Interpolation = "bilinear"
-    ) -> LabelledImages:
+    def split(self, name: str, how: Preprocessing, report: Progress) -> LabelledImages:
         """Load a split as square images.
 
         Args:
             name: of the split.
-            size: width and height of the squares in pixels.
+            how: size of the squares, and how images are resized to them.
             report: called with the numbers of images done and in all.
-            interpolation: of the resizing.
 
         Raises:
             PermanentFailure: the split is empty, a label is not among ``labels``, or too many
@@ -90,11 +87,11 @@ class DataSource:
         """
         rows, what = self.rows(name), f"images of the {name} split"
         _targets(rows, self.labels, self.task)  # before hours of decoding
-        identity = f"{self.version} {name} {size} {interpolation}"
+        identity = f"{self.version} {name} {how.size} {how.interpolation} {how.resize}"
         key = hashlib.sha256(identity.encode()).hexdigest()[:16]
         path = self.cache / f"{name}-{key}.npy"
         if not path.exists():
-            require_few(self._fill(path, rows, size, report, interpolation), len(rows), what)
+            require_few(self._fill(path, rows, how, report), len(rows), what)
         aside = json.loads(_aside(path).read_text("utf-8")) if _aside(path).exists() else {}
         require_few(aside, len(rows), what)
         if aside:
@@ -142,12 +139,7 @@ class DataSource:
         return rows
 
     def _fill(
-        self,
-        path: Path,
-        rows: pa.Table,
-        size: int,
-        report: Progress,
-        interpolation: Interpolation,
+        self, path: Path, rows: pa.Table, how: Preprocessing, report: Progress
     ) -> dict[str, str]:
         """Decode and resize every image of ``rows`` into ``path``, atomically.
 
@@ -172,12 +164,12 @@ class DataSource:
 
             def prepare(row: dict[str, Any]) -> np.ndarray | UnreadableImage:
                 try:
-                    pixels = load_pixels(Sample.from_row(row), reader, size)
-                    return squashed(pixels, size, interpolation)
+                    pixels = load_pixels(Sample.from_row(row), reader, how.size)
+                    return resized_to_square(pixels, how)
                 except UnreadableImage as error:
                     return error
 
-            _write_head(target, len(rows), size)
+            _write_head(target, len(rows), how.size)
             for start in range(0, len(rows), _CHUNK):
                 chunk = rows.slice(start, _CHUNK).to_pylist()
                 for outcome in pool.map(prepare, chunk):
@@ -187,7 +179,7 @@ class DataSource:
                         target.write(outcome.tobytes())
                 report(start + len(chunk), len(rows))
             target.seek(0)
-            _write_head(target, len(rows) - len(aside), size)
+            _write_head(target, len(rows) - len(aside), how.size)
         if len(aside) < len(rows):
             _keep_aside(path, aside)
             put_in_place(temporary, path)
@@ -215,21 +207,21 @@ def _keep_aside(path: Path, aside: Mapping[str, str]) -> None:
     put_in_place(temporary, _aside(path))
 
 
-def squashed(image: np.ndarray, size: int, interpolation: Interpolation = "bilinear") -> np.ndarray:
-    """Resize one image with ``preprocessing.squash``: uint8 [h, w, 3] → uint8 [size, size, 3].
+def resized_to_square(image: np.ndarray, how: Preprocessing) -> np.ndarray:
+    """Resize one image with ``resize_to_squares``: uint8 [h, w, 3] → uint8 [size, size, 3].
 
     Args:
         image: uint8 [height, width, 3].
-        size: width and height of the result in pixels.
-        interpolation: of the resizing.
+        how: size of the square, and how the image is resized to it.
     """
     import torch
 
-    from training.images.preprocessing import squash
+    from training.images.preprocessing import resize_to_squares
 
     # The pixels and float32 values, each with a copy.
     with image_memory.reserved(30 * image.shape[0] * image.shape[1]), torch.inference_mode():
-        square = squash(torch.from_numpy(image.copy())[None], size, interpolation)[0]
+        pixels = torch.from_numpy(image.copy())[None]
+        square = resize_to_squares(pixels, how.size, how.interpolation, how.resize)[0]
         return square.round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 

@@ -4,6 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from training.backbones.weights import file_stem
+from training.config import Resize
+
 FEATURES_VERSION = ("1", "1")
 """Version of the computation of features, a part of every backbone's name, so that features of
 different versions are never mixed. Raise the second number when the same net gives other features:
@@ -24,6 +27,19 @@ PROBABILITIES_SCHEMA = pa.schema(
     ]
 )
 """Calibrated probabilities in the order of the model's labels."""
+
+
+def backbone_start(architecture: str, size: int, resize: Resize) -> str:
+    """Return the start of a backbone's name, which is followed by a hash.
+
+    Args:
+        architecture: of the net.
+        size: width and height of its images in pixels.
+        resize: how they become squares.
+    """
+    how = "" if resize == "squash" else resize
+    return f"{file_stem(architecture)}-{size}{how}-"
+
 
 _HALF = np.dtype("<f2")
 _MOST = float(np.finfo(np.float16).max)

@@ -17,7 +17,7 @@ from object_store.durable import put_in_place
 from training.config import Hyperparameters
 from training.container.container import JobContainer
 from training.container.phases import Phases
-from training.data.data import LabelledImages, squashed
+from training.data.data import LabelledImages, resized_to_square
 from training.embedding.features import packed_features
 from training.images.images import ImageRejected, decode, to_array
 from training.images.preprocessing import Preprocessing
@@ -115,7 +115,7 @@ def _prepare(path: Path, folder: Path, preprocessing: Preprocessing, max_pixels:
         pixels = to_array(decode(data, max_pixels=max_pixels, fit=preprocessing.size))
     except ImageRejected as error:
         return _Picture(file, sha256, None, error.reason)
-    return _Picture(file, sha256, squashed(pixels, preprocessing.size, preprocessing.interpolation))
+    return _Picture(file, sha256, resized_to_square(pixels, preprocessing))
 
 
 def _embed(extract: "FeatureExtractor", pictures: Sequence[_Picture]) -> pa.Table:

@@ -36,7 +36,7 @@ class Classifier(nn.Module):
         backbone: float32 [batch, 3, size, size], normalised → [batch, features].
         features: length of the backbone's feature vectors.
         classes: number of labels.
-        preprocessing: gives mean and standard deviation, image size and interpolation.
+        preprocessing: gives mean and standard deviation, image size, interpolation and resize.
     """
 
     mean: torch.Tensor
@@ -115,7 +115,9 @@ def build(
             are another net's.
     """
     if parameters.recipe == "scratch":
-        preprocessing = Preprocessing(size=parameters.image_size or SMALL_NET_SIZE)
+        preprocessing = Preprocessing(
+            size=parameters.image_size or SMALL_NET_SIZE, resize=parameters.resize
+        )
         return Classifier(_small_backbone(), _SMALL_WIDTHS[-1], classes, preprocessing)
     sources = [net_source(name) for name in nets_of(parameters.architecture)]
     given = [*weights, *[None] * (len(sources) - len(weights))]
@@ -124,8 +126,8 @@ def build(
         for source, state in zip(sources, given, strict=True)
     ]
     if len(built) == 1:
-        ((backbone, features, preprocessing),) = built
-        return Classifier(backbone, features, classes, preprocessing)
+        ((backbone, features, own),) = built
+        return Classifier(backbone, features, classes, replace(own, resize=parameters.resize))
     if parameters.recipe != "probe":
         raise PermanentFailure(
             f"recipe {parameters.recipe!r} trains one net, not {parameters.architecture!r}; name one "
@@ -133,7 +135,7 @@ def build(
         )
     each = [one for _, _, one in built]
     largest = max(each, key=lambda one: one.size)
-    plain = Preprocessing((0, 0, 0), (1 / 255,) * 3, largest.size, largest.interpolation)
+    plain = replace(largest, mean=(0, 0, 0), std=(1 / 255,) * 3, resize=parameters.resize)
     backbone = Concatenation([backbone for backbone, _, _ in built], each)
     return Classifier(backbone, sum(features for _, features, _ in built), classes, plain)
 

@@ -6,7 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,21 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from object_store.contents.segments import digests_of, encode
 from training import embed
 from training.artefact.artefact import pack, write_manifest
 from training.artefact.export import ServingNet, probabilities_of
 from training.backbones.sources import NetSource
-from training.config import Hyperparameters
+from training.config import Hyperparameters, Resize
 from training.embedding import images as embed_images
 from training.embedding.features import features_of, half_features_of
 from training.embedding.features import probabilities_of as read_probabilities
 from training.errors import PermanentFailure, WeightsUnavailable
 from training.fitting.architectures import Classifier, build
 from training.images.images import decode, to_array
+from training.images.preprocessing import Preprocessing
 
 pytestmark = pytest.mark.unit
 
@@ -117,14 +119,18 @@ def new_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     return lay_out
 
 
-def test_probabilities_are_those_that_the_model_answers_with(new_job: Any) -> None:
+@pytest.mark.parametrize(("resize", "start"), [("squash", "16-"), ("pad", "16pad-")])
+def test_probabilities_are_those_that_the_model_answers_with(
+    new_job: Any, resize: Resize, start: str
+) -> None:
     model, job = net(), new_job("one")
     pictures = [png(number) for number in range(7)]
     for number, data in enumerate(pictures):
         job.file(f"some/{number}.png", data)
-    job.model(0, model, "train-a")
+    job.model(0, model, "train-a", resize=resize)
     summary = job.run()
-    serving = ServingNet(model, size=SIZE, temperature=0.7, task="single_label")
+    how = Preprocessing(size=SIZE, resize=resize)
+    serving = ServingNet(model, preprocessing=how, temperature=0.7, task="single_label")
     answers = probabilities_of(serving, [to_array(decode(data, fit=SIZE)) for data in pictures])
     found = job.probabilities("train-a")
     assert list(found) == sorted(found, key=[sha(data) for data in pictures].index)
@@ -133,7 +139,17 @@ def test_probabilities_are_those_that_the_model_answers_with(new_job: Any) -> No
     assert summary["images"] == 7
     assert summary["dimension"] == 96
     assert summary["models"]["train-a"]["labels"] == list(LABELS)
-    assert summary["backbone"].startswith("small_convnet-16-")
+    assert summary["backbone"].startswith(f"small_convnet-{start}")
+
+
+def test_stored_features_keep_their_names() -> None:
+    def name(how: Preprocessing) -> str:
+        return embed.backbone_name(Classifier(nn.Flatten(), 192, 2, how), "net")
+
+    bicubic = Preprocessing((0.5,) * 3, (0.25,) * 3, 8, "bicubic")
+    assert name(Preprocessing(size=8)) == "net-8-020a7c91e307"
+    assert name(bicubic) == "net-8-ed768d0b1758"
+    assert name(replace(bicubic, resize="crop")) == "net-8crop-ed768d0b1758"
 
 
 def test_labels_of_a_multi_label_model_are_independent(new_job: Any) -> None:

@@ -19,15 +19,16 @@ pytestmark = pytest.mark.unit
 def test_images_are_resized_as_the_model_takes_them() -> None:
     asked: list[tuple[Any, ...]] = []
 
-    def split(name: str, size: int, _: object, interpolation: str) -> LabelledImages:
-        asked.append((name, size, interpolation))
-        pixels = np.zeros((3, size, size, 3), np.uint8)
+    def split(name: str, how: Preprocessing, _: object) -> LabelledImages:
+        asked.append((name, how))
+        pixels = np.zeros((3, how.size, how.size, 3), np.uint8)
         return LabelledImages(pixels, np.zeros(3, np.int64), pa.table({"sha256": ["a", "b", "c"]}))
 
-    net = Classifier(nn.Flatten(), 3 * 8 * 8, 2, Preprocessing(size=8, interpolation="bicubic"))
+    how = Preprocessing(size=8, interpolation="bicubic", resize="crop")
+    net = Classifier(nn.Flatten(), 3 * 8 * 8, 2, how)
     source: Any = SimpleNamespace(split=split)
     model: Any = SimpleNamespace(net=net, manifest=SimpleNamespace(input_size=8))
     phases: Any = SimpleNamespace(count=lambda *_: None, say=lambda *_: None)
     features, rows = _extract_features(source, "train", model, phases)
-    assert asked == [("train", 8, "bicubic")]
+    assert asked == [("train", how)]
     assert (features.shape, rows["sha256"].to_pylist()) == ((3, 192), ["a", "b", "c"])

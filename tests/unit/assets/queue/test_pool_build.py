@@ -203,6 +203,7 @@ def test_features_come_back_and_nothing_is_kept_twice(store: ObjectStore) -> Non
     assert np.isnan(probabilities[0]).all()
     assert probabilities[1] == pytest.approx([0.4, 0.6])
     assert likely_backbone(store, "net", 1) == "net-1-a"
+    assert likely_backbone(store, "net", 1, "crop") is None
     assert likely_backbone(store, "net", 16) is None
 
 

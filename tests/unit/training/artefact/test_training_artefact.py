@@ -43,6 +43,16 @@ def test_round_trip_is_deterministic_and_keeps_the_digest(folder: Path, tmp_path
     assert (tmp_path / "a" / "model.onnx").read_bytes() == (folder / "model.onnx").read_bytes()
 
 
+def test_a_manifest_of_an_older_version_keeps_its_digest(folder: Path) -> None:
+    """Its models are squashed, with bilinear resizing, and say neither."""
+    manifest = read_artefact_manifest(folder)
+    assert b"resize" not in manifest.canonical()
+    assert b"interpolation" not in manifest.canonical()
+    other = manifest.model_copy(update={"resize": "pad"})
+    assert b'"resize": "pad"' in other.canonical()
+    assert digest(other) != digest(manifest)
+
+
 def test_sagemakers_own_archive_is_read(folder: Path, tmp_path: Path) -> None:
     subprocess.run(["tar", "-czf", tmp_path / "m.tar.gz", "-C", folder, "."], check=True)
     assert unpack(tmp_path / "m.tar.gz", tmp_path / "out") == read_artefact_manifest(folder)

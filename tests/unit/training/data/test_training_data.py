@@ -7,8 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.data.data import Batches, DataSource, LabelledImages, require_learnable, squashed
+from training.data.data import (
+    Batches,
+    DataSource,
+    LabelledImages,
+    require_learnable,
+    resized_to_square,
+)
 from training.errors import PermanentFailure
+from training.images.preprocessing import Preprocessing
 
 pytestmark = pytest.mark.unit
 
@@ -28,6 +35,10 @@ def _source(root: Path, labels: tuple[str, ...] = ("a", "b")) -> DataSource:
     return DataSource(channel, given["dataset_version"], "single_label", labels, root / "scratch")
 
 
+def _sized(size: int) -> Preprocessing:
+    return Preprocessing(size=size)
+
+
 def _ignore(done: int, total: int) -> None:
     pass
 
@@ -36,10 +47,10 @@ def test_a_split_holds_the_images_squashed_and_their_targets(
     tmp_path: Path, training_job: Layout
 ) -> None:
     source = _source(training_job(tmp_path, _images(5)))
-    split = source.split("train", 16, _ignore)
+    split = source.split("train", _sized(16), _ignore)
     originals = source.originals("train", 5, 16)
     for image, original in zip(split.images, originals, strict=True):
-        assert np.array_equal(image, squashed(original, 16))
+        assert np.array_equal(image, resized_to_square(original, _sized(16)))
     labels = [row[0] for row in split.rows["labels"].to_pylist()]
     assert ["ab"[target] for target in split.targets] == labels
 
@@ -51,33 +62,33 @@ def test_the_cache_is_used_again_and_a_torn_one_is_not(
     source = _source(root)
     source.cache.mkdir()
     (source.cache / "train-0.1.tmp").write_bytes(b"torn")
-    before = np.array(source.split("train", 8, _ignore).images)
+    before = np.array(source.split("train", _sized(8), _ignore).images)
     for shard in (root / "input/data/dataset/shards").iterdir():
         shard.unlink()
-    assert np.array_equal(source.split("train", 8, _ignore).images, before)
+    assert np.array_equal(source.split("train", _sized(8), _ignore).images, before)
     with pytest.raises(PermanentFailure):
-        source.split("train", 9, _ignore)
+        source.split("train", _sized(9), _ignore)
 
 
 def test_images_that_cannot_be_read_are_set_aside_and_the_rest_is_whole(
     tmp_path: Path, training_job: Layout
 ) -> None:
     source = _source(training_job(tmp_path, _images(12)))
-    whole = source.split("train", 16, _ignore)
+    whole = source.split("train", _sized(16), _ignore)
     lost = whole.rows.slice(3, 1).to_pylist()[0]
     shard = source.root / lost["shard"]
     data = bytearray(shard.read_bytes())
     data[lost["offset"] + lost["length"] // 2] ^= 255
     shard.write_bytes(data)
     for size in (8, 8):  # from the shards, and from the cache
-        split = source.split("train", size, _ignore)
+        split = source.split("train", _sized(size), _ignore)
         assert set(split.aside) == {lost["raw_key"]}
         assert len(split) == len(split.targets) == len(split.rows) == 11
         assert lost["sha256"] not in split.rows["sha256"].to_pylist()
     expected = np.delete(np.array(whole.images), 3, axis=0)
     for path in source.cache.iterdir():
         path.unlink()
-    assert np.array_equal(source.split("train", 16, _ignore).images, expected)
+    assert np.array_equal(source.split("train", _sized(16), _ignore).images, expected)
     assert len(source.originals("train", 12, 16)) == 11
 
 
@@ -89,18 +100,18 @@ def test_a_split_of_which_most_cannot_be_read_stops_the_job(
         shard.write_bytes(shard.read_bytes()[:3000])
     for _ in range(2):
         with pytest.raises(PermanentFailure, match=r"of 12 images of the train split cannot be"):
-            source.split("train", 8, _ignore)
+            source.split("train", _sized(8), _ignore)
 
 
 def test_an_empty_split_is_permanent_and_named(tmp_path: Path, training_job: Layout) -> None:
     with pytest.raises(PermanentFailure, match=r"val split .* is empty.*label more images"):
-        _source(training_job(tmp_path, _images(2))).split("val", 8, _ignore)
+        _source(training_job(tmp_path, _images(2))).split("val", _sized(8), _ignore)
 
 
 def test_an_unknown_label_is_named(tmp_path: Path, training_job: Layout) -> None:
     source = _source(training_job(tmp_path, _images(2)), labels=("a", "c"))
     with pytest.raises(PermanentFailure, match=r"configuration lacks: b"):
-        source.split("train", 8, _ignore)
+        source.split("train", _sized(8), _ignore)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Nets, weights, the probe's arithmetic, calibration, export."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,14 +14,14 @@ from torch import nn
 from training.artefact.artefact import Task
 from training.artefact.evidence import read_evidence, write_evidence
 from training.artefact.export import ServingNet, export_onnx, probabilities_of
-from training.config import Hyperparameters
+from training.config import Hyperparameters, Resize
 from training.data.augmentation import augment
 from training.fitting.architectures import Classifier, build
 from training.fitting.calibration import fit_temperature, fit_thresholds
 from training.fitting.held_out import HeldOut
 from training.fitting.losses import loss_of
 from training.fitting.watched import MeanOverImages
-from training.images.preprocessing import Preprocessing, squash
+from training.images.preprocessing import Preprocessing, resize_to_squares
 from training.train import _calibrated, _export
 
 pytestmark = pytest.mark.unit
@@ -54,7 +55,9 @@ def test_thresholds_separate_and_default_to_half() -> None:
 def serving() -> ServingNet:
     torch.manual_seed(0)
     net = build(Hyperparameters(recipe="scratch", image_size=16), 4).eval()
-    return ServingNet(net, size=16, temperature=0.7, task="single_label")
+    return ServingNet(
+        net, preprocessing=Preprocessing(size=16), temperature=0.7, task="single_label"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -86,27 +89,50 @@ def test_the_graph_answers_what_the_net_answers(
     assert b"training/" not in graph
 
 
-def test_bicubic_resizing_is_in_the_graph(photos: list[np.ndarray], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "how",
+    [
+        Preprocessing(size=16, interpolation="bicubic", resize="pad"),
+        Preprocessing(size=16, resize="crop"),
+    ],
+    ids=["bicubic-pad", "bilinear-crop"],
+)
+def test_resizing_is_in_the_graph(
+    photos: list[np.ndarray], how: Preprocessing, tmp_path: Path
+) -> None:
     import onnxruntime
 
     torch.manual_seed(0)
     net = Classifier(nn.Flatten(), 3 * 16 * 16, 3).eval()
-    answers = {}
-    for interpolation in ("bilinear", "bicubic"):
-        served = ServingNet(
-            net,
-            size=16,
-            temperature=1.0,
-            task="single_label",
-            interpolation=interpolation,
-        )
-        answers[interpolation] = probabilities_of(served, photos)
-    assert np.abs(answers["bilinear"] - answers["bicubic"]).max() > 0.01
+    served = ServingNet(net, preprocessing=how, temperature=1.0, task="single_label")
+    squashing = replace(how, interpolation="bilinear", resize="squash")
+    other = ServingNet(net, preprocessing=squashing, temperature=1.0, task="single_label")
+    strip = np.tile(photos[0][:1], (200, 1, 1))[:, :3]  # 3 × 200 pixels
+    images = [*photos, strip, strip.transpose(1, 0, 2)]
+    expected = probabilities_of(served, images)
+    assert np.abs(probabilities_of(other, images) - expected).max() > 0.01
     export_onnx(served, tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
-    for photo, row in zip(photos, answers["bicubic"], strict=True):
-        (answer,) = session.run(["probabilities"], {"image": photo[None]})
+    for image, row in zip(images, expected, strict=True):
+        (answer,) = session.run(["probabilities"], {"image": image[None]})
         assert answer[0] == pytest.approx(row, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("resize", "columns"), [("squash", (10, 250)), ("crop", (90, 170)), ("pad", (10, 250))]
+)
+def test_a_picture_twice_as_wide_as_high_becomes_a_square(
+    resize: Resize, columns: tuple[int, int]
+) -> None:
+    """A ramp from left to right: a square shows its ends, or those of its middle."""
+    ramp = torch.linspace(0, 255, 64).to(torch.uint8).view(1, 1, 64, 1).expand(1, 32, 64, 3)
+    square = resize_to_squares(ramp, 16, resize=resize)
+    assert square.shape == (1, 3, 16, 16)
+    middle = square[0, 0, 8]
+    assert middle[[0, -1]].tolist() == pytest.approx(columns, abs=30)
+    assert middle.diff().min() > 0
+    edges = square[0, :, [0, 1, 2, 3, 12, 13, 14, 15]]
+    assert bool((edges == 127).all()) == (resize == "pad")
 
 
 def test_a_net_that_several_gpus_trained_is_exported_as_any_other(
@@ -168,7 +194,7 @@ def test_what_is_served_divides_by_the_temperature(task: Task) -> None:
     image = torch.tensor([[[[9, 3, 1]]]], dtype=torch.uint8)
     logits = torch.tensor([[9.0, 3.0, 1.0]]) / 4
     expected = logits.sigmoid() if task == "multi_label" else logits.softmax(1)
-    served = ServingNet(net, size=1, temperature=4.0, task=task)
+    served = ServingNet(net, preprocessing=Preprocessing(size=1), temperature=4.0, task=task)
     assert torch.allclose(served(image), expected, atol=1e-6)
 
 
@@ -179,16 +205,17 @@ def test_what_is_trained_is_exported_with_its_temperature(
         pass
 
     def exported(served: ServingNet, path: Path) -> None:
-        raise Exported(served.temperature, served.size, served.interpolation, served.task)
+        raise Exported(served.temperature, served.preprocessing, served.task)
 
     monkeypatch.setattr("training.artefact.export.export_onnx", exported)
     job: Any = SimpleNamespace(task="multi_label")
-    net = Classifier(nn.Flatten(), 3, 2, Preprocessing(size=32, interpolation="bicubic"))
+    how = Preprocessing(size=32, interpolation="bicubic", resize="pad")
+    net = Classifier(nn.Flatten(), 3, 2, how)
     container: Any = SimpleNamespace(model_dir=tmp_path)
     nothing: Any = None
     with pytest.raises(Exported) as reported:
         _export(net, job, nothing, 2.5, {}, container)
-    assert reported.value.args == (2.5, 32, "bicubic", "multi_label")
+    assert reported.value.args == (2.5, how, "multi_label")
 
 
 def test_scores_of_the_validation_split_are_those_of_calibrated_answers() -> None:
@@ -206,7 +233,7 @@ def test_a_point_between_the_samples_of_a_smaller_picture_is_not_lost() -> None:
     """Resizing looks at all pixels (antialiasing), not at the nearest four."""
     image = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
     image[:, ::4, ::4] = 255
-    small = squash(image, 16)
+    small = resize_to_squares(image, 16)
     assert small.min() > 0
     assert float(small.mean()) == pytest.approx(255 / 16, rel=0.05)
 
