@@ -4,25 +4,31 @@ The two SQLite databases of an instance in memory are copied from one that has t
 of 19 ms), and asked over the connection that keeps them in memory: Dagster opens another for each
 question, which takes longer than most answers. The part of a job that a run selects is kept with the
 job, and so are its snapshots: Dagster makes three for each run in a test's process, which is a
-quarter of a run's time.
+quarter of a run's time. A tick of automation asks for the partitions once, as the daemon's do, and
+not for each asset; and which tables a storage has is looked up once.
 """
 
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 import pytest
 import sqlalchemy
 from alembic.config import Config
+from dagster._core.definitions.declarative_automation import automation_condition_tester as ticks
+from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.instance.types import CachingDynamicPartitionsLoader
 from dagster._core.storage.event_log import in_memory as event_logs
 from dagster._core.storage.runs import in_memory as runs
 from sqlalchemy.engine import Connection
 
 _THREAD = "thread of the tests"
 _DERIVED, _EPHEMERAL, _LOCK = "_derived_in_tests", "ephemeral", "_lock_in_tests"
+_TABLES = "_tables_in_tests"
 _ASSETS = {"asset_selection"}
 
 
@@ -43,6 +49,9 @@ def spare(patched: pytest.MonkeyPatch) -> None:
         (runs.InMemoryRunStorage, "connect"),
     ):
         patched.setattr(storage, name, _over_one_connection(getattr(storage, name)))
+    storage = event_logs.InMemoryEventLogStorage
+    patched.setattr(storage, "has_table", _found_once(storage.has_table))
+    patched.setattr(ticks, "partition_loading_context", _loading_once)
 
 
 def copied(instance: dg.DagsterInstance) -> dg.DagsterInstance:
@@ -155,3 +164,23 @@ def _over_one_connection(
                 yield held
 
     return connect
+
+
+def _found_once(has_table: Callable[[Any, str], bool]) -> Callable[[Any, str], bool]:
+    """A storage's ``has_table`` that remembers the tables which it found: none ever goes."""
+
+    def has_table_found_before(storage: Any, name: str) -> bool:
+        found: set[str] = vars(storage).setdefault(_TABLES, set())
+        if name not in found and has_table(storage, name):
+            found.add(name)
+        return name in found
+
+    return has_table_found_before
+
+
+def _loading_once(
+    effective_dt: datetime | None, dynamic_partitions_store: dg.DagsterInstance
+) -> AbstractContextManager[Any]:
+    """``partition_loading_context`` that reads the partitions of an instance once, as the daemon's."""
+    loader = CachingDynamicPartitionsLoader(dynamic_partitions_store)
+    return partition_loading_context(effective_dt, loader)

@@ -11,6 +11,7 @@ import httpx
 
 from assets.annotations.label_index import labelled_view, labels_table
 from imgclf_dagster.sensors import labels as sensors_labels
+from tests.label_studio.proxy import Proxy
 from tests.label_studio.server import LabelStudioServer
 
 IMAGES = tuple(f"{number:064x}" for number in range(1, 6))
@@ -91,6 +92,14 @@ class Room:
     @property
     def rows(self) -> list[dict[str, Any]]:
         return labels_table(self.world.store).read().to_pylist()
+
+    @contextmanager
+    def through_proxy(self) -> Iterator[Proxy]:
+        """The line reaches the server through a proxy from now on; it is there for the block."""
+        with Proxy(self.server.url) as proxy:
+            access = {**self.world.overrides["label_studio"], "url": proxy.url}
+            self.world = self.world.with_settings(label_studio=access)
+            yield proxy
 
     def from_the_start(self) -> None:
         """As if the cursor had been lost."""

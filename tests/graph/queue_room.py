@@ -2,7 +2,8 @@
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from labelling.labels.consensus import newest_snapshots
 from labelling.labels.corrections import Correction, correction_key
 from labelling.labels.snapshots import AnnotationSnapshot
 from serving.deployments import DeploymentRecord, record_key
+from tests.label_studio.proxy import Proxy
 from tests.label_studio.server import LabelStudioServer
 
 LABELS = ("blue", "green", "red")
@@ -60,6 +62,15 @@ class Room:
         opened = Room(world, server, photos=dict(self.photos))
         opened.project = opened.studio.project.ensure(world.line.labels, LABELS).id
         return opened
+
+    @contextmanager
+    def through_proxy(self) -> Iterator[Proxy]:
+        """The line reaches the server through a proxy from now on; it is there for the block."""
+        assert self.server is not None
+        with Proxy(self.server.url) as proxy:
+            access = {**self.world.overrides["label_studio"], "url": proxy.url}
+            self.world = self.world.with_settings(label_studio=access)
+            yield proxy
 
     def add(self, key: str, data: bytes, colour: str, *, label: bool = False) -> str:
         self.photos[self.world.add(key, data, *([colour] if label else []))] = colour

@@ -1,9 +1,12 @@
-"""Between a client and a server: passes requests on, counts them, and can lose answers."""
+"""Between a client and a server: passes requests on, counts them, and can lose answers or be gone."""
 
 import http.client
+import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal, Self
@@ -37,11 +40,13 @@ class Proxy:
     target: str
     faults: deque[Fault] = field(default_factory=deque)
     calls: list[tuple[str, str]] = field(default_factory=list)
+    connections: set[socket.socket] = field(default_factory=set)
+    _port: int = 0
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://127.0.0.1:{self._port}"
 
     def fail(self, *faults: Fault) -> None:
         """Each fault happens once."""
@@ -59,21 +64,52 @@ class Proxy:
                 return fault
         return None
 
-    def __enter__(self) -> Self:
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """As long as the block lasts, it is as if the server's process were gone."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
+    def start(self) -> None:
+        """Listen at a free port, which stays the same."""
         handler = type("Handler", (_Handler,), {"proxy": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), handler)
         self._server.daemon_threads = True
+        self._port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Refuse connections, and cut those that clients have kept."""
+        self._server.shutdown()
+        self._server.server_close()
+        for connection in list(self.connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> Self:
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self.stop()
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     proxy: Proxy
+
+    def setup(self) -> None:
+        """Begin with a connection."""
+        super().setup()
+        self.proxy.connections.add(self.connection)
+
+    def finish(self) -> None:
+        """Be done with it."""
+        self.proxy.connections.discard(self.connection)
+        super().finish()
 
     def _pass_on(self) -> None:
         path = urlsplit(self.path).path

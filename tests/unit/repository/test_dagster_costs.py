@@ -154,3 +154,29 @@ def test_a_thread_that_reads_runs_stops_no_other_that_writes_them(job: dg.JobDef
                 reader.result()
         assert failed == []
         assert instance.get_run_by_id(run.run_id).tags["n"] == "149"
+
+
+def test_a_table_that_comes_later_is_found(instances: list[dg.DagsterInstance]) -> None:
+    storage = instances[0].event_log_storage
+    held = storage._held_conn  # type: ignore[attr-defined]
+    for known in (False, True):
+        assert storage.has_table("jars") is known  # type: ignore[attr-defined]
+        held.exec_driver_sql("CREATE TABLE IF NOT EXISTS jars (id)")
+    assert not instances[1].event_log_storage.has_table("jars")  # type: ignore[attr-defined]
+
+
+def test_a_tick_sees_partitions_that_came_after_the_one_before(
+    instances: list[dg.DagsterInstance],
+) -> None:
+    jars = dg.DynamicPartitionsDefinition(name="jars")
+    condition = dg.AutomationCondition.missing().newly_true()
+
+    @dg.asset(partitions_def=jars, automation_condition=condition)
+    def filled() -> None: ...
+
+    instance, cursor = instances[0], None
+    for number in range(2):
+        instance.add_dynamic_partitions("jars", [f"jar {number}"])
+        found = dg.evaluate_automation_conditions([filled], instance, cursor=cursor)
+        assert found.get_requested_partitions(filled.key) == {f"jar {number}"}
+        cursor = found.cursor

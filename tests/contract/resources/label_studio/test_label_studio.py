@@ -101,13 +101,13 @@ def test_nobody_listens():
         client.server.user()
 
 
-def test_a_restart_is_survived(studio: StudioProject):
-    before = studio.client.project.read()
-    studio.server.stop()
-    with pytest.raises(LabelStudioDown, match="label_studio.url"):
-        studio.client.project.read()
-    studio.server.start()
-    assert studio.client.project.read() == before
+def test_a_restart_is_survived(studio: StudioProject, proxy: Proxy):
+    """What the server keeps of a project: test_label_studio_server.py."""
+    client = studio.client_at(proxy.url)
+    before = client.project.read()
+    with proxy.down(), pytest.raises(LabelStudioDown, match="label_studio.url"):
+        client.project.read()
+    assert client.project.read() == before
 
 
 @pytest.mark.parametrize("kind", ["lose", "drop", "status"])

@@ -115,17 +115,19 @@ def test_a_killed_import_goes_on(studio: StudioProject, small_chunks):
     assert len(studio.by_image()) == 10
 
 
-def test_a_server_that_dies_on_the_way(studio: StudioProject, small_chunks):
+def test_a_server_that_dies_on_the_way(studio: StudioProject, proxy: Proxy, small_chunks):
+    client = studio.client_at(proxy.url)
+
     def tasks():
         for number in range(12):
             if number == 8:
-                studio.server.stop()
+                proxy.stop()
             yield new_task(number)
 
     with pytest.raises(LabelStudioDown):
-        studio.client.imports.import_missing(tasks())
-    studio.server.start()
-    made = studio.client.imports.import_missing(new_task(number) for number in range(12))
+        client.imports.import_missing(tasks())
+    proxy.start()
+    made = client.imports.import_missing(new_task(number) for number in range(12))
     assert (made.new, made.known) == (4, 8)
     assert len(studio.by_image()) == 12
 

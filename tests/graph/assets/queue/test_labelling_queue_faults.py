@@ -128,14 +128,14 @@ def test_two_runs_at_once_leave_one_task_of_each_image(
 
 def test_a_server_that_is_down_or_a_project_that_is_gone_is_said(room: Room) -> None:
     assert room.server is not None
-    room.server.stop()
-    assert room.server.url in room.refused()
-    assert room.ledger() == []
-    room.server.start()
-    room.server.delete_project(room.project)
-    assert "imgclf" in room.refused()
-    room.project = room.studio.project.ensure(room.world.line.labels, LABELS).id
-    assert room.build()["added"] == 20
+    with room.through_proxy() as proxy:
+        with proxy.down():
+            assert proxy.url in room.refused()
+            assert room.ledger() == []
+        room.server.delete_project(room.project)
+        assert "imgclf" in room.refused()
+        room.project = room.studio.project.ensure(room.world.line.labels, LABELS).id
+        assert room.build()["added"] == 20
 
 
 @pytest.mark.parametrize("tags", [{}, {RETRIES_TAG: "0"}])

@@ -150,10 +150,11 @@ def test_the_sensor_asks_for_corrections_and_for_what_was_cut_short(
 
 
 def test_the_sensor_says_that_the_server_is_down(room: Room) -> None:
-    assert room.server is not None
     seen(room)
-    room.server.stop()
-    assert room.server.url in str(tick(room))
+    with room.through_proxy() as proxy:
+        assert isinstance(tick(room), dg.RunRequest)
+        with proxy.down():
+            assert proxy.url in str(tick(room))
 
 
 def gone(*_: Any, **__: Any) -> Any:
