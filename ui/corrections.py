@@ -26,11 +26,11 @@ _GONE = "This picture was removed; drop it again and repeat the correction."
 
 
 class Chosen(BaseModel):
-    """The labels that a person chose."""
+    """The labels that a person chose; none: none of them applies (multi_label)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    labels: list[str] = Field(min_length=1, max_length=1000)
+    labels: list[str] = Field(max_length=1000)
 
 
 class CorrectionCounter:

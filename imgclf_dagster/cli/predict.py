@@ -19,6 +19,7 @@ from imgclf_dagster.cli.common import AsJson, console, errors, fail, given_path,
 from imgclf_dagster.console import escape
 from imgclf_dagster.settings.root import load_settings
 from labelling.labels.foreign_text import visible
+from labelling.labels.schema import NONE_OF_THEM
 from labelling.sources.containers.containers import Passed, Rejection, SourceError
 from labelling.sources.containers.folders import Folder
 
@@ -262,11 +263,18 @@ def _cell(text: str) -> str:
 
 
 def _table(answers: list[Answer]) -> Table:
+    # A label may be likely and yet below its threshold.
+    several = any(
+        answer.predicted != tuple(label for label, _ in answer.labels[:1])
+        for answer in answers
+        if not answer.error
+    )
     table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("file", overflow="fold")
-    table.add_column("labels", overflow="fold")
+    for column in ("file", *(["predicted"] if several else []), "labels"):
+        table.add_column(column, overflow="fold")
     for answer in answers:
         ranked = "  ".join(f"{escape(label)} {score:.1%}" for label, score in answer.labels)
         shown = f"[red]{escape(answer.error)}[/]" if answer.error else ranked
-        table.add_row(escape(answer.file), shown)
+        predicted = "" if answer.error else ", ".join(answer.predicted) or NONE_OF_THEM
+        table.add_row(escape(answer.file), *([escape(predicted)] if several else []), shown)
     return table

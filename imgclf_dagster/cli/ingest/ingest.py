@@ -35,7 +35,7 @@ from imgclf_dagster.cli.ingest.options import (
 )
 from imgclf_dagster.cli.ingest.summary import as_json as summary_as_json
 from imgclf_dagster.cli.ingest.summary import show_doubt, show_facts, show_report
-from imgclf_dagster.console import SafeConsole
+from imgclf_dagster.console import SafeConsole, escape
 from labelling.labels.foreign_text import visible
 from labelling.labels.given_splits import given_splits_text, no_splits_message
 from labelling.sources.doubt import Doubt
@@ -208,6 +208,7 @@ class _Session:
         else:
             for doubt in doubts[:OPEN_QUESTIONS]:
                 show_doubt(errors, doubt, numbered=False)
+            _say_where_settings_are(doubts)
         options = " or ".join(dict.fromkeys(o for doubt in doubts for o, _ in doubt.answers))
         return fail(f"nothing was written, because a question is open; give {options}")
 
@@ -261,6 +262,15 @@ class _Session:
             show_report(self._console, report, following, reading.stem, shown)
         if report.new + report.known == 0:
             raise fail(f"nothing in {visible(str(self._source))} could be used")
+
+
+def _say_where_settings_are(doubts: Sequence[Doubt]) -> None:
+    """Name the settings file, if a doubt sends the user to one that does not exist yet."""
+    from imgclf_dagster.settings.root import settings_file
+
+    path = settings_file()
+    if not path.exists() and any(path.name in doubt.question for doubt in doubts):
+        errors.print(f"There is no {path.name} yet; it is read from {escape(str(path))}")
 
 
 def _is_terminal() -> bool:

@@ -67,6 +67,18 @@ def test_files_and_lines_of_lists_that_cannot_be_used_are_counted_apart(ingest: 
     assert "lines of lists" not in ingest.out
 
 
+def test_a_question_that_a_setting_answers_says_where_the_settings_are(ingest: Ingest) -> None:
+    """A home that does not exist yet has no file that the user could find."""
+    ingest.lay("cat", "dog")
+    (ingest.source / "labels.csv").write_text(
+        "file,labels\ncat/001.png,cat|dog\n", encoding="utf-8"
+    )
+    assert ingest() == 1
+    assert 'set task = "multi_label" under [labels] in imgclf.toml' in ingest.words
+    assert f"it is read from {ingest.home / 'imgclf.toml'}" in ingest.words
+    assert not ingest.home.exists()
+
+
 def test_a_dry_run_says_the_same_and_writes_nothing_at_all(ingest: Ingest) -> None:
     ingest.lay("cat", "dog")
     assert ingest("--dry-run") == 0

@@ -101,6 +101,30 @@ def test_what_is_passed_over_is_reported_and_a_folder_that_cannot_be_read_stops_
     assert hidden.startswith("passed over 1 (hidden")
 
 
+def test_the_table_says_which_of_the_likely_labels_are_predicted() -> None:
+    """Of several labels each has its threshold, and an image may have none."""
+    ranked = (("dress", 0.4), ("red", 0.3))
+    sure, several, none = (("dress",), ("red", "dress"), ())
+    one = [Answer("a.jpg", "v", "d", sure, ranked)]
+    more = [
+        *one,
+        Answer("b.jpg", "v", "d", several, ranked),
+        Answer("c.jpg", "v", "d", none, ranked),
+    ]
+    shown = []
+    for answers in (one, more):
+        output = Console(file=io.StringIO(), width=100)
+        output.print(_table(answers))
+        shown.append(output.file.getvalue())  # type: ignore[attr-defined] # a StringIO
+    assert "predicted" not in shown[0]
+    assert [" ".join(line.split()) for line in shown[1].splitlines()] == [
+        "file predicted labels",
+        "a.jpg dress dress 40.0% red 30.0%",
+        "b.jpg red, dress dress 40.0% red 30.0%",
+        "c.jpg none of the labels dress 40.0% red 30.0%",
+    ]
+
+
 def test_no_cell_is_a_formula_to_a_spreadsheet(capsys: pytest.CaptureFixture[str]) -> None:
     formula = '=HYPERLINK("http://evil","1")'
     names = [f"{begin}1.jpg" for begin in ("=", "+", "-", "@", "＝")]
