@@ -2,7 +2,8 @@
 
 Channels: ``dataset`` (``<version>/manifest.parquet`` and its shards) and, for each net of the
 architecture whose weights are not downloaded, ``weights-0``, ``weights-1`` … (one file). Outputs: the artefact's members in the model folder; ``metrics.json``,
-``history.json``, ``history.png`` and ``export_check.npz`` in the output folder.
+``history.json`` with ``epoch_times.json``, ``history.png``, ``augmented_batch.jpg``,
+``export_check.npz`` and TensorBoard's files (``tensorboard/``) in the output folder.
 """
 
 import json
@@ -28,6 +29,7 @@ from training.container.quick_imports import without_collection
 from training.data.manifest import CARD, ManifestError, read_card
 from training.data.set_aside import optional_picture, tell
 from training.errors import PermanentFailure
+from training.evaluation.event_files import EventFiles
 
 if TYPE_CHECKING:
     from training.data.data import DataSource, LabelledImages
@@ -37,6 +39,11 @@ if TYPE_CHECKING:
 METRICS = "metrics.json"
 HISTORY = "history.json"
 HISTORY_PICTURE = "history.png"
+EPOCH_TIMES = "epoch_times.json"
+"""When each entry of the history was complete, in seconds since 1970; null where it is unknown."""
+
+PREVIEW = "augmented_batch.jpg"
+EVENTS = "tensorboard"
 EVIDENCE = "export_check.npz"
 
 EVIDENCE_IMAGES = 16
@@ -133,13 +140,15 @@ def train(
     Raises:
         PermanentFailure: the data or the configuration is invalid.
     """
-    phases = Phases(pipes, container if team.leads else None)
+    events = EventFiles(container.checkpoint_dir / EVENTS, pipes.log.warning)
+    phases = Phases(pipes, *((container, events.add) if team.leads else ()))
     phases.begin("imports", "loading PyTorch")
     with without_collection("torch"):
         import torch
 
         from training.data.data import DataSource, require_learnable
         from training.evaluation.history_picture import draw_history
+        from training.fitting.preview import draw_preview
 
     def read() -> "tuple[DataSource, LabelledImages, LabelledImages]":
         version, preprocessing = job.dataset_version, net.preprocessing
@@ -162,6 +171,9 @@ def train(
     phases.say(f"{len(train_split)} images to train on, {len(val_split)} to validate on")
 
     tell({**train_split.aside, **val_split.aside}, pipes.log.warning)
+    if team.leads:
+        with optional_picture(PREVIEW, pipes.log.warning):
+            draw_preview(container.output_dir / PREVIEW, train_split, job.labels, job.parameters)
     torch.manual_seed(job.parameters.seed)
     history, held_out = _fitted(net, job, train_split, val_split, container, phases, team)
     phases.begin("calibration", "")
@@ -180,9 +192,12 @@ def train(
         "images_set_aside": len(train_split.aside) + len(val_split.aside),
         **phases.seconds,
     }
-    _write_outputs(container.output_dir, metrics, history, job)
+    times = phases.epoch_times(len(history))
+    _write_outputs(container.output_dir, metrics, history, times)
     with optional_picture(HISTORY_PICTURE, pipes.log.warning):
         draw_history(container.output_dir / HISTORY_PICTURE, history, job.parameters.recipe)
+    events.add_picture("augmented_batch", container.output_dir / PREVIEW)
+    events.copy_to(container.output_dir / EVENTS)
     return metrics
 
 
@@ -337,10 +352,11 @@ def _write_outputs(
     folder: Path,
     metrics: dict[str, str | float],
     history: list[dict[str, float]],
-    job: Job,
+    times: list[float | None],
 ) -> None:
     (folder / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     (folder / HISTORY).write_text(json.dumps(history, indent=2) + "\n", encoding="utf-8")
+    (folder / EPOCH_TIMES).write_text(json.dumps(times) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

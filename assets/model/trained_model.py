@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,10 @@ class _Metrics(BaseModel):
     digest: str
 
 
-HISTORY, HISTORY_PICTURE = "history.json", "history.png"
+HISTORY = "history.json"
+PICTURES = {"learning curve": "history.png", "augmented batch": "augmented_batch.jpg"}
+"""The job's pictures, by their names in the metadata; jobs of older code have only the first."""
+
 LEAST_FALL = 0.02
 """Share by which a validation loss must fall to count as falling; less is noise."""
 
@@ -165,7 +169,7 @@ def train(
             "configuration": dg.MetadataValue.json(hyperparameters.model_dump()),
             **_numbers(metrics),
             **result.details,
-            **_history(outputs, spec.name),
+            **_pictures(outputs, spec.name),
         },
     )
 
@@ -288,11 +292,10 @@ def still_falling(losses: Sequence[float]) -> bool:
     return sum(last) < (1 - LEAST_FALL) * sum(before)
 
 
-def _history(outputs: Mapping[str, bytes], job: str) -> dict[str, dg.MetadataValue]:
-    if HISTORY_PICTURE not in outputs:
-        return {}
-    link = f"models/{job}/output/output.tar.gz:{HISTORY_PICTURE}"
-    return optional_picture(
-        "learning curve",
-        lambda: picture(outputs[HISTORY_PICTURE], alt="learning curve", link=link),
-    )
+def _pictures(outputs: Mapping[str, bytes], job: str) -> dict[str, dg.MetadataValue]:
+    shown: dict[str, dg.MetadataValue] = {}
+    for name, file in PICTURES.items():
+        if file in outputs:
+            link = f"models/{job}/output/output.tar.gz:{file}"
+            shown |= optional_picture(name, partial(picture, outputs[file], alt=name, link=link))
+    return shown

@@ -105,6 +105,11 @@ def test_a_whole_job_leaves_a_model_that_knows_the_digits(undisturbed: Path) -> 
     assert predictor.predict_images(images) == pytest.approx(expected, abs=1e-4)
     assert len(json.loads((outputs / "history.json").read_text())) == EPOCHS
     assert (outputs / "history.png").read_bytes().startswith(b"\x89PNG")
+    assert (outputs / "augmented_batch.jpg").read_bytes().startswith(b"\xff\xd8")
+    times = json.loads((outputs / "epoch_times.json").read_text())
+    assert times == sorted(times)
+    assert len(times) == EPOCHS
+    assert len(list((outputs / "tensorboard").iterdir())) == 1
 
 
 @pytest.mark.parametrize(
@@ -126,6 +131,8 @@ def test_an_interrupted_job_resumes_and_ends_as_if_undisturbed(
     assert digest(root / "model") == digest(undisturbed / "model")
     history = Path("output", "data", "history.json")
     assert (root / history).read_text() == (undisturbed / history).read_text()
+    assert len(json.loads((root / history.with_name("epoch_times.json")).read_text())) == EPOCHS
+    assert len(list((root / history.with_name("tensorboard")).iterdir())) == 2
 
 
 def test_one_class_fails_for_good_and_says_what_to_do(training_job: Layout, tmp_path: Path) -> None:

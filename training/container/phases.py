@@ -1,6 +1,7 @@
 """Progress messages of a training job."""
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +20,9 @@ _FIRST_EPOCHS = 20
 _TIMES = "epoch_times.txt"
 
 
+OnEpoch = Callable[[int, dict[str, float], float], object]
+
+
 class Phases:
     """Logs the phases of a job and measures their times.
 
@@ -26,16 +30,23 @@ class Phases:
         seconds: wall time of each phase that has ended, by ``seconds_<phase>``.
     """
 
-    def __init__(self, pipes: PipesContext, container: JobContainer | None = None) -> None:
+    def __init__(
+        self,
+        pipes: PipesContext,
+        container: JobContainer | None = None,
+        also: OnEpoch = lambda step, numbers, at: None,
+    ) -> None:
         """Begin without a phase.
 
         Args:
             pipes: for messages.
             container: of the job, for the progress file, the times of epochs and SageMaker's
                 metrics; ``None`` in all processes of a job but the first: nothing is written.
+            also: called with number, numbers and time of each epoch (seconds since 1970).
         """
         self._pipes = pipes
         self._leads = container is not None
+        self._also = also
         root = container.root if container else None
         self._file = ProgressFile(root / PROGRESS if root else None, pipes.log.warning)
         self._times = _EpochTimes(container.checkpoint_dir / _TIMES if container else None)
@@ -86,13 +97,14 @@ class Phases:
         if step <= _FIRST_EPOCHS or self._is_due("epoch"):
             shown = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
             self.say(f"{shown}{self._left}")
+        self._also(step, numbers, self._times.known[step])
         if self._leads:
             # SageMaker finds these by regular expressions (resources.compute.sagemaker.requests).
             print(" ".join(f"{name}={value:.6g};" for name, value in numbers.items()), flush=True)
         self._pipes.report_custom_message({"kind": "progress", **numbers})
 
     def epoch_times(self, epochs: int) -> list[float | None]:
-        """Return when each epoch ended, in seconds since the epoch of Unix; ``None``: unknown.
+        """Return when each epoch ended, in seconds since 1970; ``None``: unknown.
 
         Args:
             epochs: how many there are, those before a restart included.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL.ImageFont import FreeTypeFont
 
 PACKAGES = {
     "manimgx_fonts": "manimgx-fonts",
@@ -74,6 +75,23 @@ def families_for(characters: Iterable[str]) -> tuple[list[str], set[str]]:
                 families.append(family)
                 missing -= found
     return families, missing
+
+
+def file_with(text: str) -> str:
+    """Return the file of the font that has most characters of ``text``, for Pillow."""
+    from matplotlib.font_manager import findfont
+
+    wanted = set(text)
+    families, _ = families_for(wanted)
+    files = [findfont(family) for family in families]
+    return max(files, key=lambda path: len(wanted & _characters(path)))
+
+
+def sized(path: str, pixels: int) -> "FreeTypeFont":
+    """Open a font file for Pillow, in a size in pixels."""
+    from PIL import ImageFont
+
+    return ImageFont.truetype(path, pixels)
 
 
 _named: set[str] = set()

@@ -25,7 +25,10 @@ ENTRIES = ("training.train", "training.evaluate")
 TELLS_ONLY = {
     "training.data.contact_sheet",
     "training.container.container",
+    "training.evaluation.batch_picture",
+    "training.evaluation.event_files",
     "training.evaluation.history_picture",
+    "training.fitting.preview",
     "training.errors",
     "training.evaluation.fonts",
     "training.container.leaving",
