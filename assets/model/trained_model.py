@@ -169,7 +169,7 @@ def train(
             "configuration": dg.MetadataValue.json(hyperparameters.model_dump()),
             **_numbers(metrics),
             **result.details,
-            **_pictures(outputs, spec.name),
+            **_history(outputs, spec.name),
         },
     )
 
@@ -292,7 +292,7 @@ def still_falling(losses: Sequence[float]) -> bool:
     return sum(last) < (1 - LEAST_FALL) * sum(before)
 
 
-def _pictures(outputs: Mapping[str, bytes], job: str) -> dict[str, dg.MetadataValue]:
+def _history(outputs: Mapping[str, bytes], job: str) -> dict[str, dg.MetadataValue]:
     shown: dict[str, dg.MetadataValue] = {}
     for name, file in PICTURES.items():
         if file in outputs:
