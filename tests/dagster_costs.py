@@ -12,7 +12,6 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -178,9 +177,9 @@ def _found_once(has_table: Callable[[Any, str], bool]) -> Callable[[Any, str], b
     return has_table_found_before
 
 
-def _loading_once(
-    effective_dt: datetime | None, dynamic_partitions_store: dg.DagsterInstance
-) -> AbstractContextManager[Any]:
-    """``partition_loading_context`` that reads the partitions of an instance once, as the daemon's."""
-    loader = CachingDynamicPartitionsLoader(dynamic_partitions_store)
-    return partition_loading_context(effective_dt, loader)
+def _loading_once(**given: Any) -> AbstractContextManager[Any]:
+    """``partition_loading_context`` that reads an instance's partitions once, as the daemon does."""
+    instance = given.get("dynamic_partitions_store")
+    if instance is not None:
+        given["dynamic_partitions_store"] = CachingDynamicPartitionsLoader(instance)
+    return partition_loading_context(**given)

@@ -180,3 +180,5 @@ def test_a_tick_sees_partitions_that_came_after_the_one_before(
         found = dg.evaluate_automation_conditions([filled], instance, cursor=cursor)
         assert found.get_requested_partitions(filled.key) == {f"jar {number}"}
         cursor = found.cursor
+    again = dg.evaluate_automation_conditions([filled], instance, cursor=cursor)
+    assert again.total_requested == 0  # the cursor has both
