@@ -33,9 +33,7 @@ def start(tmp_path: Path, label_studio_installation: Installation) -> Iterator[S
 
     def starting(*options: str, **variables: str) -> Up:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("IMGCLF_")}
-        named = os.environ.get("IMGCLF_LABEL_STUDIO_ENV")
-        if named:
-            kept["IMGCLF_LABEL_STUDIO_ENV"] = named
+        kept["IMGCLF_LABEL_STUDIO_ENV"] = str(label_studio_installation.python.parents[1])
         more_ports = [
             name
             for name in ("label_studio", "labelling")

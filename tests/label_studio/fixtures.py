@@ -1,24 +1,37 @@
 """Fixtures with a real Label Studio; tests/conftest.py imports them."""
 
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from imgclf_dagster.label_studio.install import Installation, LabelStudioNotInstalled, install
+from tests import warm_programs
 from tests.label_studio.server import LabelStudioServer
+from tests.warm_programs.label_studio import environment
+from tests.warm_programs.sitecustomize import LABEL_STUDIO, start_server
 
 
 @pytest.fixture(scope="session")
 def label_studio_installation() -> Installation:
-    """Label Studio on this machine, installed now if it is not there yet.
+    """Label Studio on this machine, installed now if it is not there yet; its servers start warm.
 
     Skips where that fails: without a network, name a folder in IMGCLF_LABEL_STUDIO_ENV in which
     Label Studio is installed.
     """
     try:
-        return install()
+        found = install()
     except LabelStudioNotInstalled as error:
         pytest.skip(f"no Label Studio: {error}")
+    folder = os.environ.get(warm_programs.FOLDER)
+    if folder is None:
+        return found
+    socket = f"{folder}/{LABEL_STUDIO}"
+    # Here, not by the first program: what ends that with all that it has started would end it, too.
+    start_server(socket, str(found.python))
+    warm = environment(found.python, found.version, socket)
+    return replace(found, python=warm / "bin" / "python")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
 """A process with libraries in it that forks: ``python -m tests.warm_programs.server SOCKET PID``.
 
-The socket's name is what it forks for: ``jobs``, ``endpoints`` or ``programs``. It ends with the
-process ``PID``, the tests' first. Its client is ``sitecustomize``.
+The socket's name is what it forks for: ``jobs``, ``endpoints``, ``programs`` or, with the Python of
+its environment, ``label_studio``. It ends with the process ``PID``, the tests' first. Its client is
+``sitecustomize``.
 """
 
 import array
@@ -29,8 +30,11 @@ from typing import Any, NoReturn
 from tests.warm_programs import CLIENT
 from tests.warm_programs.sitecustomize import (
     ENDPOINTS,
+    ISOLATED,
     JOBS,
+    LABEL_STUDIO,
     PROGRAMS,
+    ROOT,
     SPACES,
     SPAWNS,
     WARM,
@@ -73,6 +77,22 @@ PRELOADED = {
         "uvicorn.protocols.http.httptools_impl",
         "uvicorn.protocols.websockets.websockets_sansio_impl",
         "training.container.privileges",
+    ),
+    # Only what needs no settings of Django's: those are each server's own.
+    LABEL_STUDIO: (
+        "bleach",
+        "boto3",
+        "django.contrib.admin.decorators",
+        "django.test.signals",
+        "label_studio_sdk.converter.brush",
+        "label_studio_sdk.label_interface",
+        "ldclient",
+        "pandas",
+        "psycopg",
+        "rq",
+        "sentry_sdk",
+        "tldextract",
+        "ua_parser.user_agent_parser",
     ),
     # Nothing here may read settings or the environment when it is imported.
     PROGRAMS: (
@@ -286,7 +306,11 @@ def settle(request: Request) -> None:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     given = request.environment.get("PYTHONPATH", "").split(os.pathsep)
-    sys.path[:1] = [request.folder, *filter(None, given)]
+    if request.arguments[0] == ISOLATED:
+        given = []
+        sys.path.remove(ROOT)
+    else:
+        sys.path[:1] = [request.folder, *filter(None, given)]
     sys.orig_argv = [sys.executable, *request.arguments]
     if "PYTHONUNBUFFERED" in request.environment or request.arguments[0] == "-u":
         sys.stdout.reconfigure(write_through=True)
@@ -312,7 +336,11 @@ def customize(path: Path) -> None:
 def run(request: Request) -> None:
     """Run a program in this copy as Python would have from the command line."""
     settle(request)
-    kind, what, *rest = [one for one in request.arguments if one != "-u"]
+    kind, what, *rest = request.arguments[request.arguments[0] == "-u" :]
+    if kind == ISOLATED:  # a file
+        sys.argv = [what, *rest]
+        runpy.run_path(what, run_name="__main__")
+        return
     for name in (SPAWNS, WARM):
         os.environ.pop(name, None)
     if kind == "-c":

@@ -10,7 +10,13 @@ has failed runs as ever.
 import os
 import sys
 
-JOBS, PROGRAMS, ENDPOINTS = "jobs", "programs", "endpoints"
+JOBS, PROGRAMS, ENDPOINTS, LABEL_STUDIO = "jobs", "programs", "endpoints", "label_studio"
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+"""The repository's folder."""
+
+ISOLATED = "-I"
+"""Python's option with which Label Studio is started: without our packages, or those of a folder."""
 
 JOB_MODULES = {
     "torch.distributed.run",
@@ -177,8 +183,8 @@ def has_ended(pid):
         return True
 
 
-def start_server(address):
-    """Start the server of programs, unless it was started before."""
+def start_server(address, python=sys.executable):
+    """Start the server at ``address`` with an interpreter, unless it was started before."""
     if os.path.exists(f"{address}.started"):
         return
     import subprocess
@@ -189,17 +195,20 @@ def start_server(address):
     except (FileExistsError, FileNotFoundError):  # another has, or the tests have ended
         return
     # What libraries read when they are imported would hold for all copies.
-    own = ("AWS_", "DAGSTER_", "GRADIO_", "IMGCLF_", "MLFLOW_", WARM)
+    own = ("AWS_", "DAGSTER_", "GRADIO_", "IMGCLF_", "LABEL_STUDIO_", "MLFLOW_", WARM)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
-    root = Path(__file__).resolve().parents[2]
+    program = ["-m", "tests.warm_programs.server"]
+    if os.path.basename(address) == LABEL_STUDIO:
+        run = "from tests.warm_programs.server import main; main()"
+        program = [ISOLATED, "-c", f"import sys; sys.path.append({ROOT!r}); {run}"]
     with Path(f"{address}.log").open("ab") as log, os.fdopen(started, "w") as note:
         server = subprocess.Popen(
             [
-                sys.executable,
-                *("-m", "tests.warm_programs.server"),
+                python,
+                *program,
                 *(address, os.environ["PYTEST_WARM_PROGRAMS_OF"]),
             ],
-            cwd=root,
+            cwd=ROOT,
             env={name: value for name, value in kept.items() if name != "PYTHONPATH"},
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -1,5 +1,6 @@
 """Programs in copies of a warm process behave as processes of their own."""
 
+import json
 import os
 import re
 import selectors
@@ -14,14 +15,17 @@ from typing import Any
 import psutil
 import pytest
 
+from imgclf_dagster.label_studio.install import Installation
 from tests import warm_programs
 from tests.patience import WAIT_S, wait_for
+from tests.warm_programs.label_studio import environment
 from tests.warm_programs.server import Server
 from tests.warm_programs.sitecustomize import (
     COLD,
     ENDPOINTS,
     JOB,
     JOBS,
+    LABEL_STUDIO,
     PROGRAMS,
     SPAWN,
     SPAWNS,
@@ -271,6 +275,43 @@ def test_of_what_is_spawned_only_runs_are_handed_over() -> None:
     spawned = ["/bin/python", "-c", f"{SPAWN} spawn_main(tracker_fd=5, pipe_handle=7)"]
     assert server_of(spawned, {SPAWNS: "1"}) == PROGRAMS
     assert server_of(spawned, {}) is None
+
+
+LABEL_STUDIOS = """
+import json, sys
+from django.conf import settings
+known = {name: name in sys.modules for name in ("pandas", "label_studio", "core.settings")}
+print(json.dumps([sys.argv[1:], known, settings.configured, sys.flags.isolated, sys.path]))
+sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_a_program_of_label_studio_is_isolated_and_has_libraries_only(
+    label_studio_installation: Installation, tmp_path: Path, warm: bool
+) -> None:
+    python, version = label_studio_installation.python, label_studio_installation.version
+    address_of(LABEL_STUDIO)
+    if not warm:
+        real = Path(python.read_text(encoding="utf-8").split('"')[1])
+        (tmp_path / "failed.started").write_text("-1")
+        python = environment(real, version, str(tmp_path / "failed")) / "bin" / "python"
+    (tmp_path / "example.py").write_text(LABEL_STUDIOS, encoding="utf-8")
+    answer = subprocess.run(
+        [python, "-I", str(tmp_path / "example.py"), "-u", "--x"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+    assert answer.returncode == 3, answer.stderr
+    arguments, known, configured, isolated, path = json.loads(answer.stdout)
+    assert arguments == ["-u", "--x"]
+    assert known == {"pandas": warm, "label_studio": False, "core.settings": False}
+    assert (configured, isolated) == (False, 1)
+    assert not {str(warm_programs.CLIENT.parents[1]), str(tmp_path), ""} & {*path}
 
 
 def test_a_late_end_does_not_concern_the_copy_that_has_its_descriptor_now() -> None:
