@@ -52,6 +52,9 @@ COMMANDS = {
         "Show images, labels, data set, candidate, staging, production, and what waits for a "
         "person.",
     ),
+    "runs": LazyCommand(
+        "runs", "runs_app", "List the training runs with their scores; compare two."
+    ),
     "queue": LazyCommand(
         "queue",
         "queue_command",

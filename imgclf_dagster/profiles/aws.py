@@ -100,6 +100,7 @@ def build_registry(settings: Settings, store: ObjectStore) -> SageMakerRegistry:
         project=settings.project,
         image_uri=settings.aws.image_uri,
         package_group=settings.aws.package_group,
+        tracking_uri=settings.aws.tracking_uri,
     )
 
 

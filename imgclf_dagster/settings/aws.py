@@ -26,6 +26,11 @@ class AwsSettings(BaseModel):
     image_uri: str = Field("", description="Container image for jobs and endpoints (CPU).")
     gpu_image_uri: str = Field("", description="The same for instance types with GPUs.")
     package_group: str = Field("", description="Model package group; empty: the project's name.")
+    tracking_uri: str = Field(
+        "",
+        description="ARN of a SageMaker MLflow server or app, or address of any MLflow server, for "
+        "the runs of trainings and evaluations; empty: none.",
+    )
     arrivals_queue_url: str = Field(
         "", description="SQS queue of the bucket's notifications; empty: the bucket is listed."
     )

@@ -8,6 +8,7 @@ A job is done when ``models/<job>/job.json`` exists, which is written after all 
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -16,7 +17,14 @@ from object_store.store import ObjectStore
 from resources.compute.failures import Context
 from resources.compute.job_names import Kind
 from resources.compute.job_spec import JobSpec
-from resources.compute.outputs import JobOutputs, Metadata, metadata_values, model_key, read_job
+from resources.compute.outputs import (
+    JobOutputs,
+    Metadata,
+    job_times,
+    metadata_values,
+    model_key,
+    read_job,
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,7 @@ class JobResult:
         metadata: reported by the job with ``report_asset_materialization``.
         messages: sent by the job with ``report_custom_message``.
         details: metadata from the adapter: links, times, cost. Empty for local jobs.
+        times: when the job's last launch began and ended; ``None``: unknown.
     """
 
     name: str
@@ -40,6 +49,7 @@ class JobResult:
     metadata: Metadata
     messages: list[Any]
     details: Metadata = field(default_factory=dict)
+    times: tuple[datetime | None, datetime | None] = (None, None)
 
 
 class Compute(dg.ConfigurableResource):
@@ -104,4 +114,5 @@ class Compute(dg.ConfigurableResource):
             metadata_values(record["metadata"]),
             record["messages"],
             metadata_values(record.get("details", {})),
+            job_times(record),
         )

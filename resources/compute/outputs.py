@@ -9,11 +9,11 @@ import io
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from dagster._core.definitions.metadata import metadata_map_from_external
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from object_store.contents.damage import DamagedObject, flaw_of
 from object_store.contents.reading import read_object
@@ -37,7 +37,7 @@ def model_key(name: str) -> str:
 
 class JobRecord(BaseModel):
     """What ``job.json`` must have. ``sha256`` is of each object that a job of this machine left, by
-    key; older records have none."""
+    key; older records have none, nor the hyperparameters and times."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -47,6 +47,22 @@ class JobRecord(BaseModel):
     messages: list[Any]
     details: dict[str, dict[str, Any]] = {}
     sha256: dict[str, str] = {}
+    hyperparameters: dict[str, str] = {}
+    started_at: AwareDatetime | None = None
+    ended_at: AwareDatetime | None = None
+    finished_at: AwareDatetime | None = None
+
+
+def job_times(record: Mapping[str, Any]) -> tuple[datetime | None, datetime | None]:
+    """Return when a job's last launch began and ended.
+
+    Args:
+        record: content of ``job.json``. One of older code has only the time when it was written.
+    """
+    known = JobRecord.model_validate(record)
+    end = known.ended_at or known.finished_at
+    start = known.started_at or (end - timedelta(seconds=known.seconds) if end else None)
+    return start, end
 
 
 def read_job(store: ObjectStore, name: str) -> dict[str, Any] | None:
@@ -132,6 +148,9 @@ class JobOutputs(Mapping[str, bytes]):
 
 def metadata_values(reported: Mapping[str, Any]) -> Metadata:
     """Convert metadata from Pipes' form to Dagster's; untyped values stay plain."""
+    # `imgclf runs` reads jobs without Dagster, whose import takes 1.5 s of CPU.
+    from dagster._core.definitions.metadata import metadata_map_from_external
+
     plain = {k: v["raw_value"] for k, v in reported.items() if v["type"] == "__infer__"}
     typed = {k: v for k, v in reported.items() if v["type"] != "__infer__"}
     return {**plain, **metadata_map_from_external(typed)}

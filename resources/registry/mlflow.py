@@ -12,6 +12,12 @@ from filelock import FileLock
 
 from resources.registry import mlflow_database
 from resources.registry.mlflow_database import TaggedVersion
+from resources.registry.mlflow_training import (
+    PARENT_TAG,
+    log_training,
+    note_test_scores,
+    training_run_of,
+)
 from resources.registry.mlflow_writes import (
     DECISION_TAG_PREFIX,
     approval_tags,
@@ -27,6 +33,7 @@ from resources.registry.registry import (
     PackageMissing,
     RegistryError,
 )
+from resources.registry.training_run import TrainingRun
 from training.container.quick_imports import without_collection
 
 if TYPE_CHECKING:
@@ -128,6 +135,11 @@ class MlflowRegistry(ModelRegistry):
                 "(imgclf approve, imgclf reject), and delete the damaged tag decision… in MLflow"
             ) from None
 
+    def log_training(self, run: TrainingRun) -> str:
+        """Log a training as an MLflow run; see :meth:`ModelRegistry.log_training`."""
+        with self._locked() as client:
+            return log_training(client, self._experiment(client), self.project, run)
+
     def log_evaluation(
         self,
         model_version: str,
@@ -138,6 +150,8 @@ class MlflowRegistry(ModelRegistry):
     ) -> str:
         """Log an evaluation as an MLflow run; see :meth:`ModelRegistry.log_evaluation`.
 
+        It is shown below the training run of the model version, which gets the model's scores, too.
+
         Args:
             model_version: name of the model version.
             params: of the run, as text.
@@ -145,14 +159,20 @@ class MlflowRegistry(ModelRegistry):
             artifacts: local files by their path under the run.
         """
         with self._locked() as client:
-            return log_run(
+            experiment = self._experiment(client)
+            training = training_run_of(client, experiment, model_version)
+            run = log_run(
                 client,
-                self._experiment(client),
+                experiment,
                 model_version,
                 params=params,
                 metrics=metrics,
                 artifacts=artifacts,
+                tags={PARENT_TAG: training.info.run_id} if training else {},
             )
+            if training:
+                note_test_scores(client, training, metrics)
+            return run
 
     def _client(self) -> "MlflowClient":
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"

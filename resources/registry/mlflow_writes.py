@@ -68,6 +68,7 @@ def log_run(
     params: Mapping[str, str],
     metrics: Mapping[str, float],
     artifacts: Mapping[str, Path],
+    tags: Mapping[str, str],
 ) -> str:
     """Find the run with exactly these contents, or create it; completes an interrupted run.
 
@@ -78,6 +79,7 @@ def log_run(
         params: values by name.
         metrics: numbers by name.
         artifacts: local file by path under the run; both must have the same file name.
+        tags: of a run that is created.
 
     Returns:
         The run's id.
@@ -92,8 +94,8 @@ def log_run(
     if found:
         run = found[0]
     else:
-        tags = {_CONTENT_TAG: identity, "model_version": model_version}
-        run = client.create_run(experiment_id, run_name=model_version, tags=tags)
+        named = {**tags, _CONTENT_TAG: identity, "model_version": model_version}
+        run = client.create_run(experiment_id, run_name=f"{model_version} test", tags=named)
     run_id: str = run.info.run_id
     if run.info.status != "FINISHED":
         _log_run(client, run_id, params, metrics, artifacts)

@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from errors.base import ImgclfError
 from labelling.labels.schema import Task
+from resources.registry.training_run import TrainingRun
 
 ApprovalStatus = Literal["PendingManualApproval", "Approved", "Rejected"]
 """SageMaker's values (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ModelPackage.html)."""
@@ -157,6 +158,16 @@ class ModelRegistry(dg.ConfigurableResource):
     @abstractmethod
     def decisions(self, model_version: str) -> Sequence[ModelPackage]:
         """Return the package after each decision made with :meth:`set_approval`, oldest first."""
+
+    @abstractmethod
+    def log_training(self, run: TrainingRun) -> str:
+        """Log the training of a model version as a run.
+
+        Logging it again returns the same run, and completes it if it was interrupted.
+
+        Returns:
+            The run's id; "" where there is nothing to log it to.
+        """
 
     @abstractmethod
     def log_evaluation(

@@ -9,12 +9,13 @@ API: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModelPa
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from botocore.exceptions import BotoCoreError, ClientError
@@ -32,7 +33,13 @@ from resources.registry.registry import (
 )
 from resources.registry.sagemaker_approval import Decision, decision_of, decision_text
 from resources.registry.sagemaker_packages import create_request, package_of
+from resources.registry.training_run import TrainingRun, noted_failure
 from resources.waiting import poll
+
+if TYPE_CHECKING:
+    from resources.registry.mlflow import MlflowRegistry
+
+_logger = logging.getLogger(__name__)
 
 DECISIONS = "registry/decisions"
 
@@ -53,12 +60,15 @@ class SageMakerRegistry(ModelRegistry):
         store: holds the artefacts and what a package cannot.
         image_uri: the image that serves the packages.
         package_group: name of the model package group; "" for the project's.
+        tracking_uri: ARN of a SageMaker MLflow server, or address of any MLflow server, which gets
+            the runs of trainings and evaluations; "": none.
     """
 
     session: AwsSession
     store: dg.ResourceDependency[ObjectStore]
     image_uri: str
     package_group: str = ""
+    tracking_uri: str = ""
 
     @property
     def group(self) -> str:
@@ -175,6 +185,13 @@ class SageMakerRegistry(ModelRegistry):
             if key.partition("-")[2] == f"{model_version}.json"
         )
 
+    def log_training(self, run: TrainingRun) -> str:
+        """Log a training in MLflow if there is a server; see :meth:`ModelRegistry.log_training`.
+
+        SageMaker itself has the hyperparameters and the metrics of each epoch with the training job.
+        """
+        return self._tracking.log_training(run) if self._tracking else ""
+
     def log_evaluation(
         self,
         model_version: str,
@@ -184,6 +201,8 @@ class SageMakerRegistry(ModelRegistry):
         artifacts: Mapping[str, Path],
     ) -> str:
         """Log an evaluation as objects of the store; see :meth:`ModelRegistry.log_evaluation`.
+
+        An MLflow server, if there is one, gets it as well; if it does not answer, the log says so.
 
         Args:
             model_version: name of the model version.
@@ -198,8 +217,21 @@ class SageMakerRegistry(ModelRegistry):
         run = f"registry/evaluations/{model_version}/{hashlib.sha256(document.encode()).hexdigest()[:16]}"
         for name, path in artifacts.items():
             self.store.create(f"{run}/{name}", path)
+        if self._tracking:
+            with noted_failure(f"the evaluation of {model_version}", _logger.warning):
+                self._tracking.log_evaluation(
+                    model_version, params=params, metrics=metrics, artifacts=artifacts
+                )
         self.store.create(_metrics_key(run), document.encode())  # last: marks the run as complete
         return run
+
+    @property
+    def _tracking(self) -> "MlflowRegistry | None":
+        if not self.tracking_uri:
+            return None
+        from resources.registry.mlflow import MlflowRegistry
+
+        return MlflowRegistry(tracking_uri=self.tracking_uri, project=self.project)
 
     def _create_group(self) -> None:
         try:

@@ -326,6 +326,9 @@ class SageMakerAttempt:
             "name": spec.name,
             "kind": spec.kind,
             "module": spec.module,
+            "hyperparameters": spec.hyperparameters,
+            "started_at": _moment(state.started_at),
+            "ended_at": _moment(state.ended_at),
             "seconds": round(state.seconds, 3),
             "metadata": reader.metadata,
             "messages": reader.messages,
@@ -348,6 +351,10 @@ class SageMakerAttempt:
             relative = info.key.removeprefix(f"{aside}/")
             folder = "" if self._spec.kind == "training" else "processing/"
             self._store.copy_object(info.key, f"models/{self._spec.name}/{folder}{relative}")
+
+
+def _moment(time: datetime | None) -> str | None:
+    return time.astimezone(UTC).isoformat() if time else None
 
 
 def _is_spot(state: JobState) -> bool:

@@ -160,7 +160,7 @@ class JobState:
     @property
     def seconds(self) -> float:
         """Wall time from creation to end; 0 for a job that has not ended."""
-        end = self._ended_at
+        end = self.ended_at
         return (end - self.description["CreationTime"]).total_seconds() if end else 0.0
 
     @property
@@ -170,7 +170,7 @@ class JobState:
             return self.description.get("TrainingTimeInSeconds")
         if self.kind == "tuning":
             return self.description.get("ConsumedResources", {}).get("RuntimeInSeconds")
-        start, end = self.description.get("ProcessingStartTime"), self._ended_at
+        start, end = self.description.get("ProcessingStartTime"), self.ended_at
         return (end - start).total_seconds() if start and end else None
 
     @property
@@ -181,7 +181,14 @@ class JobState:
         return self.run_seconds
 
     @property
-    def _ended_at(self) -> datetime | None:
+    def started_at(self) -> datetime | None:
+        """When its machines began to work; ``None`` if they have not."""
+        keys = ("TrainingStartTime", "ProcessingStartTime")
+        return next((self.description[key] for key in keys if key in self.description), None)
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When it ended; ``None`` if it has not."""
         keys = ("TrainingEndTime", "ProcessingEndTime", "HyperParameterTuningEndTime")
         found = [self.description[key] for key in keys if key in self.description]
         if not found and self.ended:

@@ -1,0 +1,212 @@
+"""``imgclf runs``: list the training runs, and compare two of them."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imgclf_dagster.cli.common import AsJson, console, plainly
+from imgclf_dagster.cli.without_pandas import keep_pandas_out
+from imgclf_dagster.console import escape
+from labelling.report.words import count
+from training.container.quick_imports import without_collection
+
+if TYPE_CHECKING:
+    from imgclf_dagster.status.training_runs import Score, StoredRun
+
+runs_app = typer.Typer(
+    name="runs",
+    help="List the training runs with their scores; compare two.",
+    invoke_without_command=True,
+)
+
+Name = Annotated[str, typer.Argument(help="A model version, or how only one of them begins.")]
+
+
+@runs_app.callback()
+@plainly
+def runs_command(
+    context: typer.Context,
+    last: Annotated[
+        int, typer.Option("--last", min=0, help="List only so many, the newest; 0: all.")
+    ] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the training runs with their scores; compare two.
+
+    The numbers in brackets are the 95 % interval of the true accuracy, and of how many images.
+    MLflow, which imgclf up starts, draws the epochs of each run and compares many.
+
+    \f
+    Args:
+        context: of Typer.
+        last: number of runs to list; 0: all.
+        as_json: print JSON.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    versions, read = _opened()
+    shown = versions[: last or None]
+    runs = read(*shown)
+    if as_json:
+        print(json.dumps([run.to_json() for run in runs], indent=1, ensure_ascii=False))
+        return
+    for run in runs:
+        for line in _lines(run):
+            console.print(line)
+    if not runs:
+        console.print("nothing was trained yet (imgclf run)")
+    elif len(versions) > len(shown):
+        console.print(f"[dim]{len(versions) - len(shown)} older (--last 0 lists all)[/]")
+
+
+@runs_app.command("compare")
+@plainly
+def compare_command(first: Name, second: Name, as_json: AsJson = False) -> None:
+    """Compare two training runs: hyperparameters that differ, and all their numbers.
+
+    \f
+    Args:
+        first: a model version.
+        second: another one.
+        as_json: print JSON.
+    """
+    from imgclf_dagster.status.training_runs import find_version
+
+    versions, read = _opened()
+    one, other = read(find_version(versions, first), find_version(versions, second))
+    differing = {
+        "hyperparameters": _differing(one.hyperparameters, other.hyperparameters),
+        "metrics": _differing(_all_metrics(one), _all_metrics(other)),
+    }
+    notes = list(_notes(one, other))
+    if as_json:
+        facts = {"runs": [one.to_json(), other.to_json()], **differing, "notes": notes}
+        print(json.dumps(facts, indent=1, ensure_ascii=False))
+        return
+    for run in (one, other):
+        for line in _lines(run):
+            console.print(line)
+    for title, pairs in differing.items():
+        console.print(f"[bold]{title} that differ[/]")
+        for line in _pairs(pairs):
+            console.print(line)
+    for note in notes:
+        console.print(f"[yellow]![/] {escape(note)}")
+
+
+def _opened() -> Any:
+    """Open the store; returns the trained versions, newest first, and a function that reads runs."""
+    with without_collection("pyarrow"):
+        from imgclf_dagster.profiles.store import open_store
+        from imgclf_dagster.settings.root import load_settings
+        from imgclf_dagster.status.former_runs import completed
+        from imgclf_dagster.status.training_runs import (
+            deployed_versions,
+            read_run,
+            versions_trained,
+        )
+
+        keep_pandas_out()
+    settings = load_settings()
+    store = open_store(settings)
+    store.require()
+    stages = deployed_versions(store)
+
+    def read(*versions: str) -> "list[StoredRun]":
+        return completed(settings, [read_run(store, version, stages) for version in versions])
+
+    return versions_trained(store), read
+
+
+def _lines(run: "StoredRun") -> Iterator[str]:
+    """Yield the lines on a run."""
+    stages = "".join(f"  [green]{escape(_STAGES.get(one, one))}[/]" for one in run.stages)
+    yield f"[bold]{escape(run.version)}[/]{stages}"
+    if run.problem:
+        yield f"    [red]{escape(run.problem)}[/]"
+        return
+    given = run.hyperparameters
+    what = f"{given.get('recipe', 'recipe unknown')} {_net(given)}".strip()
+    from_data = f" of data set {run.dataset_version}" if run.dataset_version else ""
+    yield f"    {escape(what)}, {count(run.images, 'image')}{escape(from_data)}"
+    ended = f"{run.ended_at:%Y-%m-%d %H:%M} UTC, " if run.ended_at else ""
+    yield f"    [dim]{ended}{_duration(run.seconds)}[/]"
+    shown = [("validation", run.validation), ("test", run.test)]
+    scores = [f"{name} {_score(score)}" for name, score in shown if score]
+    if run.no_test:
+        scores.append(escape(run.no_test))
+    yield f"    {', '.join(scores)}"
+
+
+_STAGES = {"prod": "production"}
+
+
+def _net(hyperparameters: Mapping[str, Any]) -> str:
+    return (
+        ""
+        if hyperparameters.get("recipe") == "scratch"
+        else str(hyperparameters.get("architecture", ""))
+    )
+
+
+def _duration(seconds: float) -> str:
+    from training.container.phases import duration
+
+    return duration(seconds)
+
+
+def _score(score: "Score") -> str:
+    """Write an accuracy with its interval and the number of images."""
+    if score.interval is None:
+        return f"accuracy {score.accuracy:.3f}"
+    low, high = score.interval
+    return (
+        f"accuracy {score.accuracy:.3f} ({low:.3f} to {high:.3f}, {count(score.images, 'image')})"
+    )
+
+
+def _all_metrics(run: "StoredRun") -> dict[str, float]:
+    tested = {f"test_{n.removeprefix('test_')}": value for n, value in run.test_metrics.items()}
+    return {**run.metrics, **tested}
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the values of both by name, where they differ; ``None`` where one has none."""
+    names = [*one, *(name for name in other if name not in one)]
+    pairs = {name: [one.get(name), other.get(name)] for name in names}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _pairs(differing: Mapping[str, list[Any]]) -> Iterator[str]:
+    if not differing:
+        yield "    [dim]none[/]"
+    for name, (one, other) in differing.items():
+        change = ""
+        if isinstance(one, float) and isinstance(other, float):
+            change = f"  [dim]({other - one:+.4g})[/]"
+        yield f"    {escape(name)}: {escape(_value(one))} → {escape(_value(other))}{change}"
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _notes(one: "StoredRun", other: "StoredRun") -> Iterator[str]:
+    """Yield what must be known to compare two runs."""
+    for run in (one, other):
+        if run.problem:
+            yield f"{run.version}: {run.problem}"
+        elif not run.hyperparameters:
+            yield (
+                f"{run.version} was trained by older code, and Dagster has forgotten its "
+                "hyperparameters"
+            )
+    if one.test and other.test and one.tested_on != other.tested_on:
+        yield (
+            f"the test images differ (data sets {one.tested_on} and {other.tested_on}): their test "
+            "scores cannot be compared"
+        )

@@ -1,0 +1,227 @@
+"""The training runs in the store: what each was made from, and how good its model is.
+
+Read from the records of jobs, evaluations and deployments alone, without MLflow or a server.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from math import sqrt
+from typing import Any
+
+from assets.evaluation.records import newest_evaluation
+from errors.base import ImgclfError
+from object_store.contents.damage import DamagedObject
+from object_store.contents.numbered import newest_key
+from object_store.store import ObjectStore
+from resources.compute.outputs import job_times, read_job
+from serving.deployments import STAGES, records_prefix, version_in
+
+_PREFIX, _RECORD = "models/train-", "/job.json"
+_Z = 1.959964
+"""Of a 95 % interval."""
+
+NOT_HYPERPARAMETERS = ("dataset_version", "model_version")
+"""Parameters of a job that say what it is, not how it learns."""
+
+
+class NoSuchRun(ImgclfError, ValueError):
+    """No training run, or several, have this name or beginning of a name."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """An accuracy and how sure it is.
+
+    Attributes:
+        accuracy: share of right answers.
+        images: on how many images it was measured; 0: unknown.
+    """
+
+    accuracy: float
+    images: int
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the true share (Wilson 1927, doi:10.1080/01621459.1927.10502953)."""
+        n, p = self.images, self.accuracy
+        if not n:
+            return None
+        middle = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+        reach = _Z / (1 + _Z**2 / n) * sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
+        return max(0.0, middle - reach), min(1.0, middle + reach)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return values that ``json`` can serialize."""
+        return {"accuracy": self.accuracy, "images": self.images, "interval": self.interval}
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A training run.
+
+    Attributes:
+        version: of the model.
+        problem: why nothing else is known; "" if it is.
+        hyperparameters: by name; empty for jobs of older code whose run Dagster has forgotten.
+        dataset_version: of the training.
+        metrics: numbers that the job reported.
+        started_at: of the job.
+        ended_at: of the job.
+        seconds: duration of the job.
+        validation: accuracy on the validation split, or by cross-validation.
+        test: accuracy on the test split; ``None`` without an evaluation.
+        test_metrics: of the newest evaluation.
+        tested_on: data set of the evaluation's test images.
+        no_test: why there is no evaluation; "" if there is one.
+        stages: where it is deployed.
+    """
+
+    version: str
+    problem: str = ""
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    dataset_version: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    seconds: float = 0.0
+    validation: Score | None = None
+    test: Score | None = None
+    test_metrics: Mapping[str, float] = field(default_factory=dict)
+    tested_on: str = ""
+    no_test: str = ""
+    stages: tuple[str, ...] = ()
+
+    @property
+    def images(self) -> int:
+        """Number of images that the model was fitted and validated on."""
+        return int(self.metrics.get("train_images", 0) + self.metrics.get("val_images", 0))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return values that ``json`` can serialize."""
+        return {
+            "model_version": self.version,
+            "problem": self.problem or None,
+            "dataset_version": self.dataset_version,
+            "hyperparameters": dict(self.hyperparameters),
+            "images": self.images,
+            "started_at": self.started_at.isoformat() if self.started_at else None,
+            "ended_at": self.ended_at.isoformat() if self.ended_at else None,
+            "seconds": self.seconds,
+            "validation": self.validation.to_json() if self.validation else None,
+            "test": self.test.to_json() if self.test else None,
+            "tested_on": self.tested_on or None,
+            "no_test": self.no_test or None,
+            "metrics": dict(self.metrics),
+            "test_metrics": dict(self.test_metrics),
+            "stages": list(self.stages),
+        }
+
+
+def versions_trained(store: ObjectStore) -> list[str]:
+    """Return the model versions whose training is done, the newest first."""
+    records = [
+        info
+        for info in store.list("models")
+        if info.key.startswith(_PREFIX) and info.key.endswith(_RECORD) and info.key.count("/") == 2
+    ]
+    records.sort(key=lambda info: (info.last_modified, info.key), reverse=True)
+    return [info.key.split("/")[1] for info in records]
+
+
+def find_version(versions: Sequence[str], name: str) -> str:
+    """Return the version that ``name`` is, or the only one that begins with it.
+
+    Raises:
+        NoSuchRun: there is none, or there are several.
+    """
+    if name in versions:
+        return name
+    found = [v for v in versions if v.startswith(name) or v.startswith(f"train-{name}")]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise NoSuchRun(f"{name!r} begins {len(found)} versions: {', '.join(found[:5])}")
+    raise NoSuchRun(f"there is no training run {name!r}", "`imgclf runs` lists them")
+
+
+def read_run(store: ObjectStore, version: str, stages: Mapping[str, str]) -> StoredRun:
+    """Read a training run; damage is said in it, and is no error.
+
+    Args:
+        store: with the records.
+        version: of the model.
+        stages: model version by stage.
+    """
+    try:
+        job = read_job(store, version)
+    except DamagedObject as damage:
+        return StoredRun(version, problem=f"{damage.key} is damaged ({damage.flaw})")
+    if job is None:
+        return StoredRun(version, problem="its record was deleted")
+    given = job.get("hyperparameters", {})
+    metrics = _numbers(job["metadata"])
+    started_at, ended_at = job_times(job)
+    return StoredRun(
+        version,
+        hyperparameters={
+            name: _decoded(text) for name, text in given.items() if name not in NOT_HYPERPARAMETERS
+        },
+        dataset_version=given.get("dataset_version", ""),
+        metrics=metrics,
+        started_at=started_at,
+        ended_at=ended_at,
+        seconds=float(job["seconds"]),
+        validation=_validation(metrics),
+        stages=tuple(stage for stage, deployed in stages.items() if deployed == version),
+        **_evaluated(store, version),
+    )
+
+
+def deployed_versions(store: ObjectStore) -> dict[str, str]:
+    """Return the model version of the newest deployment record of each stage."""
+    newest = {stage: newest_key(store, records_prefix(stage)) for stage in STAGES}
+    return {stage: version_in(key) for stage, key in newest.items() if key}
+
+
+def _evaluated(store: ObjectStore, version: str) -> dict[str, Any]:
+    try:
+        record = newest_evaluation(store, version)
+    except DamagedObject as damage:
+        return {"no_test": f"{damage.key} is damaged ({damage.flaw})"}
+    if record is None:
+        return {"no_test": "not evaluated"}
+    metrics = {name: float(value) for name, value in record["metrics"].items()}
+    accuracy, images = metrics.get("accuracy"), int(metrics.get("test_images", 0))
+    return {
+        "test": Score(accuracy, images) if accuracy is not None else None,
+        "test_metrics": metrics,
+        "tested_on": record["dataset_version"],
+    }
+
+
+def _validation(metrics: Mapping[str, float]) -> Score | None:
+    if "val_accuracy" not in metrics:
+        return None
+    images = metrics.get("val_images", 0)
+    if metrics.get("cross_validation_folds", 1) > 1:  # every image was held out once
+        images += metrics.get("train_images", 0)
+    return Score(metrics["val_accuracy"], int(images))
+
+
+def _numbers(metadata: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Return the numbers of metadata in the form of Pipes."""
+    raw = {name: item.get("raw_value") for name, item in metadata.items()}
+    return {
+        name: float(value)
+        for name, value in raw.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # a plain text
+        return text
