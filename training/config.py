@@ -13,7 +13,7 @@ Resize = Literal["squash", "crop", "pad"]
 """How an image becomes a square. squash: without its aspect ratio; crop: its central square; pad: the
 whole image, with grey beside it."""
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 """Version of the training code, part of every job's name. Raise it when a change to this package
 changes the result of a training job with the same data and configuration;
 ``tests/unit/training/test_code_version.py`` checks that. Versions of libraries are not included:

@@ -2,7 +2,8 @@
 
 A processing job. Channels: ``dataset`` (``<version>/manifest.parquet`` and the shards),
 ``model`` and, if there is one, ``champion`` (each with one ``model.tar.gz`` somewhere below).
-Outputs: ``report.json`` (``training.evaluation.report``), ``predictions.parquet`` and four pictures.
+Outputs: ``report.json`` (``training.evaluation.report``), ``predictions.parquet`` and four pictures,
+five for two classes.
 """
 
 import json
@@ -26,7 +27,9 @@ from training.data.inference import Answers, Sample, load_pixels, predict
 from training.data.manifest import ManifestError, ShardReader, read_manifest
 from training.data.set_aside import optional_picture, require_few, tell
 from training.errors import ArtefactError, PermanentFailure
-from training.evaluation import metrics, plots
+from training.evaluation import metrics, plots, ranking
+from training.evaluation.curves_picture import draw_curves
+from training.evaluation.intervals import score_intervals
 from training.evaluation.metrics import Outcome
 from training.evaluation.report import EvaluationReport, ModelScores
 
@@ -37,6 +40,7 @@ CONFUSION = "confusion_matrix.png"
 MISTAKES = "mistakes.png"
 RELIABILITY = "reliability.png"
 PER_CLASS = "per_class.png"
+CURVES = "roc_and_precision_recall.png"
 
 PROGRESS_SECONDS = 2.0
 
@@ -225,7 +229,7 @@ def _evaluate(
     _write_predictions(output / PREDICTIONS, data, candidate, tested[0].answers, val)
     _draw(output, report, data.test, tested[0], reader, pipes.log.warning)
     pipes.log.info(
-        f"{candidate.manifest.model_version}: accuracy {report.accuracy:.4f}, "
+        f"{candidate.manifest.model_version}: {report.accuracy_name} {report.accuracy:.4f}, "
         f"macro-F1 {report.macro_f1:.4f} on {report.n_test} test images"
     )
     return report
@@ -264,12 +268,15 @@ def _report(
     candidate = tested[0]
     champion = tested[1] if len(tested) > 1 else None
     task = candidate.model.manifest.task
+    several = task == "multi_label"
 
     def model_scores(model: Evaluated) -> ModelScores:
+        found = metrics.scores(model.outcome, task=task, labels=labels).model_dump()
+        found["intervals"] = score_intervals(
+            model.outcome, [sample.group_id for sample in data.test], of_labels=several
+        )
         return ModelScores(
-            model_version=model.model.manifest.model_version,
-            digest=model.model.digest,
-            **metrics.scores(model.outcome, task=task, labels=labels).model_dump(),
+            model_version=model.model.manifest.model_version, digest=model.model.digest, **found
         )
 
     return EvaluationReport(
@@ -292,6 +299,8 @@ def _report(
         else {},
         images_per_second=candidate.answers.images_per_second,
         set_aside=aside,
+        thresholds=candidate.model.manifest.thresholds,
+        binary=None if several else metrics.binary_scores(candidate.outcome, labels),
     )
 
 
@@ -325,6 +334,13 @@ def _draw(
         plots.draw_confusion(output / CONFUSION, report)
     with optional_picture(PER_CLASS, warn):
         plots.draw_per_class(output / PER_CLASS, report)
+    if report.binary is not None:
+        with optional_picture(CURVES, warn):
+            positive, outcome = report.binary.positive, candidate.outcome
+            column = report.labels.index(positive)
+            drawn = ranking.curve(outcome.truth[:, column], outcome.probabilities[:, column])
+            average = report.per_class[positive].average_precision or 0.0
+            draw_curves(output / CURVES, report.binary, average, drawn)
     with optional_picture(RELIABILITY, warn):
         plots.draw_reliability(output / RELIABILITY, bins, report.calibration_error)
     with optional_picture(MISTAKES, warn):

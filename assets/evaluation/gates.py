@@ -80,7 +80,7 @@ def beats_champion(
         return GateResult(
             "beats_champion",
             passed,
-            f"{no_champion}; accuracy {report.accuracy:.4f} is "
+            f"{no_champion}; {report.accuracy_name} {report.accuracy:.4f} is "
             f"{'above' if passed else 'not above'} the {baseline:.4f} of always predicting the "
             "commonest labels",
             {"accuracy": report.accuracy, "majority_baseline_accuracy": baseline},

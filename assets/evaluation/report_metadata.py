@@ -8,10 +8,16 @@ import dagster as dg
 
 from assets import markdown
 from assets.evaluation.champion import Champion
+from assets.evaluation.scores import accuracy_name, numbers_of
 from assets.pictures import optional_picture, picture
 
-PICTURES = ("confusion_matrix.png", "mistakes.png", "per_class.png", "reliability.png")
-HEADLINES = ("accuracy", "macro_f1", "log_loss", "calibration_error")
+PICTURES = (
+    "confusion_matrix.png",
+    "mistakes.png",
+    "per_class.png",
+    "reliability.png",
+    "roc_and_precision_recall.png",
+)
 SET_ASIDE_SHOWN = 50
 
 
@@ -29,11 +35,13 @@ def report_metadata(
     champion = found.record
     against = champion_scores(report) if champion else {"no_champion": found.why_none}
     return {
+        **scores(report),
         "test_images": report["n_test"],
-        **{name: report[name] for name in HEADLINES},
+        "accuracy_is": accuracy_name(report["task"]),
         "champion": champion.model_version if champion else "none",
         **against,
         "scores_by_class": dg.MetadataValue.md(per_class_table(report)),
+        **_thresholds_of_two(report),
         **_set_aside(report),
         **_pictures(outputs, job),
     }
@@ -41,28 +49,59 @@ def report_metadata(
 
 def scores(report: Mapping[str, Any]) -> dict[str, float]:
     """Return the headline scores and the number of test images that they are based on."""
-    return {
-        **{name: float(report[name]) for name in HEADLINES},
-        "test_images": float(report["n_test"]),
-    }
+    return {**numbers_of(report, report["task"]), "test_images": float(report["n_test"])}
 
 
 def champion_scores(report: Mapping[str, Any]) -> dict[str, float]:
     """Return the champion's headline scores; empty if there is no champion."""
-    champion = report["champion"] or {}
-    return {f"champion_{name}": float(champion[name]) for name in HEADLINES if champion}
+    champion = report["champion"]
+    found = numbers_of(champion, report["task"]) if champion else {}
+    return {f"champion_{name}": value for name, value in found.items()}
 
 
 def per_class_table(report: Mapping[str, Any]) -> str:
-    """Precision, recall and F1 per class as a Markdown table."""
-    scores = ("precision", "recall", "f1")
-    return markdown.table(
-        ["class", "precision", "recall", "F1", "test images"],
-        (
-            [label, *(f"{row[score]:.3f}" for score in scores), row["support"]]
-            for label, row in report["per_class"].items()
-        ),
+    """Scores of each class as a Markdown table; of several labels with their thresholds."""
+    columns = {
+        "precision": "precision",
+        "recall": "recall",
+        "f1": "F1",
+        "average_precision": "average precision",
+    }
+    thresholds = report.get("thresholds") or {}
+
+    def row(label: str, found: Mapping[str, Any]) -> list[object]:
+        shown = [found.get(name) for name in columns]
+        if thresholds:
+            shown.append(thresholds.get(label))
+        numbers = ("" if value is None else f"{value:.3f}" for value in shown)
+        return [label, *numbers, found["support"]]
+
+    named = [*columns.values(), *(["threshold"] if thresholds else [])]
+    rows = (row(label, found) for label, found in report["per_class"].items())
+    return markdown.table(["class", *named, "test images"], rows)
+
+
+def _thresholds_of_two(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ROC area of a model of two classes, and the scores of some thresholds."""
+    binary = report.get("binary")
+    if not binary:
+        return {}
+    names = ("precision", "recall", "false_positive_rate")
+    rows = (
+        [f"{point['threshold']:g}", *(f"{point[name]:.3f}" for name in names)]
+        for point in binary["points"]
     )
+    positive = markdown.prose(binary["positive"])
+    columns = [
+        f"{positive} from a probability of",
+        "precision",
+        "recall",
+        "share of the others taken for it",
+    ]
+    return {
+        "roc_auc": binary["roc_auc"],
+        "scores_by_threshold": dg.MetadataValue.md(markdown.table(columns, rows)),
+    }
 
 
 def _pictures(outputs: Mapping[str, bytes], job: str) -> dict[str, dg.MetadataValue]:

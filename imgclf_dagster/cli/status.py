@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
+from assets.evaluation.scores import sentence
 from imgclf_dagster.cli.common import AsJson, console, plainly
 from imgclf_dagster.cli.without_pandas import keep_pandas_out
 from imgclf_dagster.console import escape
@@ -143,10 +144,8 @@ def _model(item: dict[str, Any], note: str) -> str:
     metrics = item["metrics"]
     numbers = f"[dim]{escape(item['no_scores'])}[/]"
     if metrics:
-        numbers = (
-            f"accuracy {metrics['accuracy']:.3f}, macro-F1 {metrics['macro_f1']:.3f} on "
-            f"{item['test_images']} test images of data set {item['scored_on']}"
-        )
+        images = f"{item['test_images']} test images of data set {item['scored_on']}"
+        numbers = f"{sentence(metrics, item['task'])} on {images}"
     return f"{escape(item['model_version'])}  {numbers}  [dim]{escape(note)}[/]"
 
 

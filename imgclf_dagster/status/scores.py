@@ -7,12 +7,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from assets.evaluation.records import newest_evaluation
+from assets.evaluation.scores import numbers_of
 from object_store.contents.damage import DamagedObject
 from object_store.contents.reading import read_object
 from object_store.errors import StoreError
 from object_store.store import ObjectStore
-
-SHOWN = ("accuracy", "macro_f1", "log_loss", "calibration_error")
 
 
 class _Measured(BaseModel):
@@ -25,12 +24,16 @@ class _Measured(BaseModel):
     macro_f1: float
     log_loss: float
     calibration_error: float
+    micro_f1: float | None = None
+    mean_average_precision: float | None = None
+    intervals: dict[str, tuple[float, float]] = {}
 
 
 class _Report(_Measured):
     """What a report must have; it says more."""
 
     dataset_version: str
+    task: str = "single_label"
     n_test: int
     champion: _Measured | None
 
@@ -43,6 +46,7 @@ class Scores:
         store: holds the evaluation records.
         dataset_version: data set of the test images.
         test_images: number of test images.
+        task: of the data set.
         by_digest: scores of the candidate and the champion, by digest of the model.
         note: called with each error of reading.
         damaged: what could not be read, by model version.
@@ -51,6 +55,7 @@ class Scores:
     store: ObjectStore
     dataset_version: str = ""
     test_images: int = 0
+    task: str = "single_label"
     by_digest: dict[str, Mapping[str, float]] = field(default_factory=dict)
     note: Callable[[Exception], None] = lambda error: None
     damaged: dict[str, str] = field(default_factory=dict)
@@ -65,12 +70,14 @@ class Scores:
         if metrics is None:
             own = self.record(model_version)
             if own is not None and own["dataset_version"] == self.dataset_version:
-                metrics = {name: own["metrics"][name] for name in SHOWN if name in own["metrics"]}
+                metrics = {**own["metrics"]}
+                metrics.pop("test_images", None)
             else:
                 why = "it was not measured on these test images"
             if not metrics and (key := self.damaged.get(model_version)):
                 why = f"{key} is damaged"
         return {
+            "task": self.task,
             "metrics": dict(metrics or {}),
             "test_images": self.test_images if metrics else 0,
             "scored_on": self.dataset_version if metrics else "",
@@ -114,8 +121,9 @@ def same_images(
             scores.keep(version, error)
             continue
         scores.dataset_version, scores.test_images = report["dataset_version"], report["n_test"]
+        scores.task = report.get("task", "single_label")
         for model in (report, report["champion"] or {}):
             if model:
-                scores.by_digest[model["digest"]] = {name: model[name] for name in SHOWN}
+                scores.by_digest[model["digest"]] = numbers_of(model, scores.task)
         return scores
     return scores

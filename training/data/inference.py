@@ -33,11 +33,12 @@ class Sample:
     shard: str
     offset: int
     length: int
+    group_id: str
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
         """Build from a row in ``training.data.manifest.MANIFEST_SCHEMA``."""
-        names = ("sha256", "width", "height", "raw_key", "shard", "offset", "length")
+        names = ("sha256", "width", "height", "raw_key", "shard", "offset", "length", "group_id")
         return cls(labels=tuple(row["labels"]), **{name: row[name] for name in names})
 
 

@@ -12,11 +12,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.artefact.artefact import Task
-from training.evaluation.report import ClassScores, PairedCounts, Scores
+from training.evaluation import ranking
+from training.evaluation.report import (
+    BinaryScores,
+    ClassScores,
+    OperatingPoint,
+    PairedCounts,
+    Scores,
+)
 
 CALIBRATION_BINS = 15
 MIN_BIN_VALUES = 10
 """Fewest values per bin, since bins with fewer measure noise; small splits get fewer bins."""
+
+THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+"""Those that a report of two classes has the scores of."""
 
 RESAMPLES = 200
 """Simulations of ``calibration_chance``; its third decimal is noise then."""
@@ -115,6 +125,11 @@ def scores(result: Outcome, *, task: Task, labels: Sequence[str]) -> Scores:
     """
     per_class = class_scores(result, labels)
     present = [item.f1 for item in per_class.values() if item.support]
+    precisions = [
+        item.average_precision for item in per_class.values() if item.average_precision is not None
+    ]
+    hits = int((result.truth & result.decided).sum())
+    errors = int((result.truth ^ result.decided).sum())
     return Scores(
         accuracy=float(result.correct.mean()),
         macro_f1=float(np.mean(present)) if present else 0.0,
@@ -123,22 +138,59 @@ def scores(result: Outcome, *, task: Task, labels: Sequence[str]) -> Scores:
         calibration_chance=calibration_chance(result.confidence),
         per_class=per_class,
         confusion_matrix=confusion_matrix(result, task=task).tolist(),
+        micro_f1=2 * hits / max(2 * hits + errors, 1),
+        mean_average_precision=float(np.mean(precisions)) if precisions else None,
     )
 
 
 def class_scores(result: Outcome, labels: Sequence[str]) -> dict[str, ClassScores]:
-    """Compute precision, recall and F1 of each label; undefined values (0 / 0) are 0."""
+    """Compute the scores of each label; undefined values (0 / 0) are 0."""
     hits = (result.truth & result.decided).sum(axis=0)
     support, given = result.truth.sum(axis=0), result.decided.sum(axis=0)
 
     def share(of: np.ndarray) -> list[float]:
         return (hits / np.maximum(of, 1)).tolist()
 
-    columns = share(given), share(support), share((support + given) / 2), support.tolist()
+    once = np.ones((1, len(result.truth)))
+    ranked = [
+        float(ranking.average_precision(truth, probabilities, once)[0]) if truth.any() else None
+        for truth, probabilities in zip(result.truth.T, result.probabilities.T, strict=True)
+    ]
+    columns = share(given), share(support), share((support + given) / 2), support.tolist(), ranked
     return {
-        label: ClassScores(precision=precision, recall=recall, f1=f1, support=count)
-        for label, precision, recall, f1, count in zip(labels, *columns, strict=True)
+        label: ClassScores(
+            precision=precision, recall=recall, f1=f1, support=count, average_precision=average
+        )
+        for label, precision, recall, f1, count, average in zip(labels, *columns, strict=True)
     }
+
+
+def binary_scores(result: Outcome, labels: Sequence[str]) -> BinaryScores | None:
+    """Compute the scores of thresholds for two classes; ``None`` unless both occur.
+
+    Args:
+        result: the model's answers and the truth, for two labels.
+        labels: names of the classes, in the order of the columns.
+    """
+    support = result.truth.sum(axis=0)
+    if len(labels) != 2 or not support.all():
+        return None
+    column = 1 if support[1] <= support[0] else 0
+    truth, probabilities = result.truth[:, column], result.probabilities[:, column]
+    points = []
+    for threshold in THRESHOLDS:
+        given = probabilities >= threshold
+        hits = int((given & truth).sum())
+        points.append(
+            OperatingPoint(
+                threshold=threshold,
+                precision=hits / max(int(given.sum()), 1),
+                recall=hits / int(truth.sum()),
+                false_positive_rate=int((given & ~truth).sum()) / int((~truth).sum()),
+            )
+        )
+    auc = ranking.roc_auc(truth, probabilities)
+    return BinaryScores(positive=labels[column], roc_auc=auc, points=points)
 
 
 def log_loss(result: Outcome, *, task: Task) -> float:

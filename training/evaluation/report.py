@@ -8,7 +8,11 @@ from training.artefact.artefact import Task
 
 
 class ClassScores(BaseModel):
-    """How well one label is recognised; ``support`` counts the images that carry it."""
+    """How well one label is recognised; ``support`` counts the images that carry it.
+
+    ``average_precision`` is the area below the precision-recall curve, whatever the threshold;
+    ``None`` without an image, and in reports of older versions.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -16,13 +20,17 @@ class ClassScores(BaseModel):
     recall: float
     f1: float
     support: int
+    average_precision: float | None = None
 
 
 class Scores(BaseModel):
     """One model's numbers on one split.
 
-    ``accuracy`` is the share of images given exactly their labels. ``macro_f1`` is the mean F1
-    of the labels that occur in the split. ``log_loss`` is in nats: the negative log probability
+    ``accuracy`` is the share of images given exactly their labels (multi_label: subset accuracy).
+    ``macro_f1`` is the mean F1 of the labels that occur in the split, ``mean_average_precision``
+    the mean of their average precisions, ``micro_f1`` the F1 of all decisions together.
+    ``intervals`` holds the ends of 95% intervals by the names of these scores
+    (``training.evaluation.intervals``). The last three are not in reports of older versions. ``log_loss`` is in nats: the negative log probability
     of the true label (single_label), or the mean binary cross-entropy over all images and
     labels (multi_label). ``calibration_error`` is explained at ``training.evaluation.metrics``;
     ``calibration_chance`` is what a perfectly calibrated model, as sure as this one, stays below
@@ -42,6 +50,9 @@ class Scores(BaseModel):
     calibration_chance: float
     per_class: dict[str, ClassScores]
     confusion_matrix: list[list[int]]
+    micro_f1: float | None = None
+    mean_average_precision: float | None = None
+    intervals: dict[str, tuple[float, float]] = {}
 
 
 class ModelScores(Scores):
@@ -62,6 +73,34 @@ class PairedCounts(BaseModel):
     only_champion: int = Field(ge=0)
 
 
+class OperatingPoint(BaseModel):
+    """Scores of one of two classes if it is predicted from a probability on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    threshold: float
+    precision: float
+    recall: float
+    false_positive_rate: float
+
+
+class BinaryScores(BaseModel):
+    """Numbers of a model of two classes.
+
+    Attributes:
+        positive: the class with fewer test images, usually the one that is looked for.
+        roc_auc: area below the ROC curve; the same for both classes.
+        points: for some thresholds of ``positive``, the lowest first. The model predicts the more
+            probable class, which is a threshold of 0.5.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    positive: str
+    roc_auc: float
+    points: list[OperatingPoint]
+
+
 class EvaluationReport(ModelScores):
     """A candidate's evaluation on the test split, beside the champion's on the same images.
 
@@ -75,6 +114,8 @@ class EvaluationReport(ModelScores):
         paired: ``PairedCounts`` by label; empty without a champion.
         images_per_second: of the candidate, decoding included.
         set_aside: keys of images that could not be read, and why; they are in no number.
+        thresholds: the candidate's, by label (multi_label).
+        binary: of a single_label data set of two classes with test images of both.
     """
 
     dataset_version: str
@@ -89,6 +130,13 @@ class EvaluationReport(ModelScores):
     paired: dict[str, PairedCounts]
     images_per_second: float
     set_aside: dict[str, str] = {}
+    thresholds: dict[str, float] = {}
+    binary: BinaryScores | None = None
+
+    @property
+    def accuracy_name(self) -> str:
+        """What people call ``accuracy`` for this task."""
+        return "subset accuracy" if self.task == "multi_label" else "accuracy"
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -201,6 +201,7 @@ def test_the_champion_is_measured_on_the_same_images(
     assert champion["accuracy"] == pytest.approx(40 / 60)
     assert champion["per_class"]["blue"] == {
         "precision": 0, "recall": 0, "f1": 0, "support": 20,
+        "average_precision": pytest.approx(1 / 3),  # of no order at all
     }  # fmt: skip
     assert report["paired"]["blue"] == {"only_candidate": 20, "only_champion": 0}
     assert report["paired"]["red"] == {"only_candidate": 0, "only_champion": 0}
@@ -249,10 +250,35 @@ def test_multi_label_is_judged_by_whole_label_sets(
         "blue": [6, 5, 0, 5],
     }
     assert report["per_class"]["blue"]["precision"] == pytest.approx(0.5)
+    assert report["micro_f1"] == pytest.approx(2 * 20 / (2 * 20 + 6))
+    assert report["mean_average_precision"] == pytest.approx(
+        np.mean([row["average_precision"] for row in report["per_class"].values()])
+    )
+    assert set(report["thresholds"]) == set(report["labels"])
+    for name in ("accuracy", "macro_f1", "micro_f1", "mean_average_precision"):
+        low, high = report["intervals"][name]
+        assert low <= report[name] <= high, name
+        assert 0.05 < high - low < 0.6, name
+    assert report["binary"] is None
     predicted = pq.read_table(job.output / "predictions.parquet")["predicted"].to_pylist()
     assert [] in predicted
     assert ["red", "blue"] in predicted or ["blue", "red"] in predicted
     assert all((job.output / name).exists() for name in PICTURES)
+
+
+def test_two_classes_are_judged_at_other_thresholds_too(
+    job: Job, put_model: Callable[..., None]
+) -> None:
+    images = colour_images({"train": 1, "val": 1, "test": 6})
+    job.put_data([image for image in images if image[1] != ("green",)][:-2])
+    put_model("model", labels=("red", "blue"))
+    report = job.run(pictures=True)
+    assert (job.output / evaluate.CURVES).exists()
+    binary = report["binary"]
+    assert (binary["positive"], binary["roc_auc"]) == ("blue", 1)
+    assert report["per_class"]["blue"]["support"] == 4
+    assert {point["threshold"] for point in binary["points"]} >= {0.1, 0.5, 0.9}
+    assert EvaluationReport.model_validate(report).accuracy_name == "accuracy"
 
 
 def test_decodes_no_more_than_two_windows_ahead(

@@ -1,0 +1,69 @@
+"""Scores of one model in a report: as numbers by name, and as a sentence."""
+
+from collections.abc import Mapping
+from typing import Any
+
+HEADLINES = ("accuracy", "macro_f1", "log_loss", "calibration_error")
+OF_SEVERAL_LABELS = ("micro_f1", "mean_average_precision")
+
+WIDEST_INTERVAL = 0.1
+"""Widest 95 % interval of accuracy or macro-F1 with which a test split says enough: within a wider one
+lie good models and mediocre ones."""
+
+_JUDGED = ("accuracy", "macro_f1")
+
+
+def numbers_of(model: Mapping[str, Any], task: str) -> dict[str, float]:
+    """Return the scores of a model by name, with the ends of their intervals (``accuracy_low``).
+
+    Args:
+        model: ``training.evaluation.report.Scores`` as JSON; those of older versions have no
+            intervals.
+        task: single_label or multi_label.
+    """
+    names = [*HEADLINES, *(OF_SEVERAL_LABELS if task == "multi_label" else ())]
+    found = {name: float(model[name]) for name in names if model.get(name) is not None}
+    for name, (low, high) in (model.get("intervals") or {}).items():
+        found |= {f"{name}_low": float(low), f"{name}_high": float(high)}
+    return found
+
+
+def is_too_wide(numbers: Mapping[str, float]) -> bool:
+    """Whether the intervals are too wide to tell how good the model is; unknown ones are not."""
+    return widest_interval(numbers) > WIDEST_INTERVAL
+
+
+def widest_interval(numbers: Mapping[str, float]) -> float:
+    """Return the width of the wider interval of accuracy and macro-F1; 0 if unknown."""
+    return max(
+        numbers.get(f"{name}_high", 0.0) - numbers.get(f"{name}_low", 0.0) for name in _JUDGED
+    )
+
+
+def accuracy_name(task: str) -> str:
+    """Return what people call ``accuracy``: of several labels, the share with exactly theirs."""
+    return "subset accuracy" if task == "multi_label" else "accuracy"
+
+
+def sentence(numbers: Mapping[str, float], task: str) -> str:
+    """Return the scores for a line of a page; intervals are shown where they are wide.
+
+    Args:
+        numbers: of ``numbers_of``.
+        task: single_label or multi_label.
+    """
+    shown = {"accuracy": accuracy_name(task), "macro_f1": "macro-F1"}
+    if task == "multi_label":
+        shown |= {"micro_f1": "micro-F1", "mean_average_precision": "mAP"}
+    is_wide = is_too_wide(numbers)
+    return ", ".join(
+        f"{title} {numbers[name]:.3f}{_interval(numbers, name) if is_wide else ''}"
+        for name, title in shown.items()
+        if name in numbers
+    )
+
+
+def _interval(numbers: Mapping[str, float], name: str) -> str:
+    if f"{name}_low" not in numbers:
+        return ""
+    return f" (95 %: {numbers[f'{name}_low']:.2f} to {numbers[f'{name}_high']:.2f})"
