@@ -21,8 +21,10 @@ PARENT_TAG = "mlflow.parentRunId"
 _AT_ONCE = 1000
 """Most metrics of one request to MLflow."""
 
-_PARAM_CHARACTERS = 6000
-"""Most characters of a parameter."""
+_PARAM_CHARACTERS, _TAG_CHARACTERS = 6000, 5000
+"""Most characters of a parameter, and of a tag."""
+
+_FAILURE_TAG = "failure"
 
 _COLUMNS = {
     "mlflow_colspec": [
@@ -44,21 +46,21 @@ def log_training(client: "MlflowClient", experiment_id: str, project: str, run: 
     Returns:
         MLflow's id of the run.
     """
-    from mlflow.entities import Param
+    from mlflow.entities import Param, RunTag
 
     found = training_run_of(client, experiment_id, run.model_version)
     if found is None:
         found = client.create_run(
             experiment_id,
             start_time=_ms(_began(run)),
-            tags={**run.tags, TRAINING_TAG: run.model_version},
+            tags={TRAINING_TAG: run.model_version},
             run_name=run.model_version,
         )
     run_id: str = found.info.run_id
     if found.info.status == "FINISHED":
         return run_id
     params = [Param(name, value[:_PARAM_CHARACTERS]) for name, value in run.params.items()]
-    client.log_batch(run_id, params=params)
+    client.log_batch(run_id, params=params, tags=[RunTag(*tag) for tag in run.tags.items()])
     client.log_inputs(run_id, datasets=[_dataset_input(project, run.dataset)])
     # Each has a fixed time, so that logging it again after a crash adds nothing.
     metrics = list(_metrics(run))
@@ -66,7 +68,12 @@ def log_training(client: "MlflowClient", experiment_id: str, project: str, run: 
         client.log_batch(run_id, metrics=metrics[start : start + _AT_ONCE])
     for path in run.artifacts.values():
         client.log_artifact(run_id, str(path))
-    client.set_terminated(run_id, "FINISHED", end_time=_ms(run.ended_at))
+    if run.failure:
+        client.set_tag(run_id, _FAILURE_TAG, run.failure[:_TAG_CHARACTERS])
+    elif _FAILURE_TAG in found.data.tags:  # it succeeded after all
+        client.delete_tag(run_id, _FAILURE_TAG)
+    status = "FAILED" if run.failure else "FINISHED"
+    client.set_terminated(run_id, status, end_time=_ms(run.ended_at))
     return run_id
 
 

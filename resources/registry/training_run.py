@@ -51,6 +51,7 @@ class TrainingRun:
         started_at: when the job began; ``None``: unknown.
         ended_at: when the job ended; ``None``: unknown.
         artifacts: local files by their name.
+        failure: why the training failed; "" if it did not.
     """
 
     model_version: str
@@ -62,6 +63,7 @@ class TrainingRun:
     started_at: datetime | None
     ended_at: datetime | None
     artifacts: Mapping[str, Path] = field(default_factory=dict)
+    failure: str = ""
 
 
 @contextmanager

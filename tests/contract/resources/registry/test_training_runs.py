@@ -119,6 +119,24 @@ def test_a_run_is_logged_once_and_completed_after_a_crash(
     assert len(found.inputs.dataset_inputs) == 1
 
 
+def test_a_training_that_failed_is_a_run_which_a_later_success_completes(
+    mlflow: MlflowRegistry, run: TrainingRun
+) -> None:
+    failed = replace(run, epochs=(), metrics={}, artifacts={}, failure="it diverged", tags={})
+    run_id = mlflow.log_training(failed)
+    client, _ = client_of(mlflow)
+    found = client.get_run(run_id)
+    assert (found.info.status, found.data.tags["failure"]) == ("FAILED", "it diverged")
+    assert found.data.params["learning_rate"] == "0.001"
+    assert mlflow.log_training(replace(failed, failure="again")) == run_id
+    assert mlflow.log_training(run) == run_id
+    found = client.get_run(run_id)
+    assert (found.info.status, "failure" in found.data.tags) == ("FINISHED", False)
+    assert found.data.tags["digest"] == "a" * 64
+    mlflow.log_training(failed)
+    assert client.get_run(run_id).info.status == "FINISHED"
+
+
 def test_the_test_scores_are_beside_the_hyperparameters(
     mlflow: MlflowRegistry, run: TrainingRun
 ) -> None:
