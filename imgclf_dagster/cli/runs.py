@@ -134,7 +134,7 @@ def _lines(run: "StoredRun") -> Iterator[str]:
     ended = f"{run.ended_at:%Y-%m-%d %H:%M} UTC, " if run.ended_at else ""
     yield f"    [dim]{ended}{_duration(run.seconds)}[/]"
     shown = [("validation", run.validation), ("test", run.test)]
-    scores = [f"{name} {_score(score)}" for name, score in shown if score]
+    scores = [f"{name} {run.accuracy_is} {_score(score)}" for name, score in shown if score]
     if run.no_test:
         scores.append(escape(run.no_test))
     yield f"    {', '.join(scores)}"
@@ -158,17 +158,19 @@ def _duration(seconds: float) -> str:
 
 
 def _score(score: "Score") -> str:
-    """Write an accuracy with its interval and the number of images."""
+    """Write a score with its interval and the number of images."""
     if score.interval is None:
-        return f"accuracy {score.accuracy:.3f}"
+        return f"{score.accuracy:.3f}"
     low, high = score.interval
-    return (
-        f"accuracy {score.accuracy:.3f} ({low:.3f} to {high:.3f}, {count(score.images, 'image')})"
-    )
+    return f"{score.accuracy:.3f} ({low:.3f} to {high:.3f}, {count(score.images, 'image')})"
 
 
 def _all_metrics(run: "StoredRun") -> dict[str, float]:
-    tested = {f"test_{n.removeprefix('test_')}": value for n, value in run.test_metrics.items()}
+    tested = {
+        f"test_{name.removeprefix('test_')}": value
+        for name, value in run.test_metrics.items()
+        if not name.endswith(("_low", "_high"))  # of intervals, which both runs show
+    }
     return {**run.metrics, **tested}
 
 

@@ -11,6 +11,7 @@ from math import sqrt
 from typing import Any
 
 from assets.evaluation.records import newest_evaluation
+from assets.evaluation.scores import accuracy_name
 from errors.base import ImgclfError
 from object_store.contents.damage import DamagedObject
 from object_store.contents.numbered import newest_key
@@ -37,14 +38,19 @@ class Score:
     Attributes:
         accuracy: share of right answers.
         images: on how many images it was measured; 0: unknown.
+        measured: the interval that the evaluation found; ``None``: there is none.
     """
 
     accuracy: float
     images: int
+    measured: tuple[float, float] | None = None
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of the true share (Wilson 1927, doi:10.1080/01621459.1927.10502953)."""
+        """The 95 % interval of the true share: the evaluation's, or Wilson's (1927,
+        doi:10.1080/01621459.1927.10502953)."""
+        if self.measured:
+            return self.measured
         n, p = self.images, self.accuracy
         if not n:
             return None
@@ -75,6 +81,7 @@ class StoredRun:
         test_metrics: of the newest evaluation.
         tested_on: data set of the evaluation's test images.
         no_test: why there is no evaluation; "" if there is one.
+        accuracy_is: what people call the accuracy, as far as the task is known.
         stages: where it is deployed.
     """
 
@@ -91,6 +98,7 @@ class StoredRun:
     test_metrics: Mapping[str, float] = field(default_factory=dict)
     tested_on: str = ""
     no_test: str = ""
+    accuracy_is: str = "accuracy"
     stages: tuple[str, ...] = ()
 
     @property
@@ -193,9 +201,12 @@ def _evaluated(store: ObjectStore, version: str) -> dict[str, Any]:
     if record is None:
         return {"no_test": "not evaluated"}
     metrics = {name: float(value) for name, value in record["metrics"].items()}
-    accuracy, images = metrics.get("accuracy"), int(metrics.get("test_images", 0))
+    low, high = metrics.get("accuracy_low"), metrics.get("accuracy_high")
+    measured = (low, high) if low is not None and high is not None else None
+    images = int(metrics.get("test_images", 0))
     return {
-        "test": Score(accuracy, images) if accuracy is not None else None,
+        "test": Score(metrics["accuracy"], images, measured) if "accuracy" in metrics else None,
+        "accuracy_is": accuracy_name(record["task"]),
         "test_metrics": metrics,
         "tested_on": record["dataset_version"],
     }

@@ -62,7 +62,9 @@ def trained(
     return record
 
 
-def evaluated(store: ObjectStore, version: str, accuracy: float, *, data: str = "d1") -> None:
+def evaluated(
+    store: ObjectStore, version: str, accuracy: float, *, data: str = "d1", **changes: Any
+) -> None:
     record = {
         **dict.fromkeys(("job", "digest", "model_key", "code_version", "evaluation_run"), "x"),
         "model_version": version,
@@ -70,6 +72,7 @@ def evaluated(store: ObjectStore, version: str, accuracy: float, *, data: str = 
         "task": "single_label",
         "labels": ["a", "b"],
         "metrics": {"accuracy": accuracy, "log_loss": 0.3, "test_images": 250.0},
+        **changes,
     }
     key = f"models/{version}/evaluations/0000000000001.json"
     store.put(key, json.dumps(record).encode())
@@ -115,6 +118,14 @@ def test_the_interval_is_wilsons(right: int, of: int) -> None:
     expected = binomtest(right, of).proportion_ci(method="wilson")
     assert Score(right / of, of).interval == pytest.approx((expected.low, expected.high), abs=1e-6)
     assert Score(0.5, 0).interval is None
+
+
+def test_the_interval_of_an_evaluation_is_shown_as_it_found_it(store: ObjectStore) -> None:
+    trained(store, "train-a1")
+    metrics = {"accuracy": 0.8, "accuracy_low": 0.7, "accuracy_high": 0.95, "test_images": 40.0}
+    evaluated(store, "train-a1", 0.8, task="multi_label", metrics=metrics)
+    assert "test subset accuracy 0.800 (0.700 to 0.950, 40 images)" in imgclf().stdout
+    assert listed()[0]["test"]["interval"] == [0.7, 0.95]
 
 
 def test_two_runs_are_compared_by_what_differs(store: ObjectStore) -> None:
