@@ -56,13 +56,26 @@ def export_onnx(serving: ServingNet, path: Path) -> None:
     """
     import onnx
 
+    from training.artefact.tracing import traced_graph
+
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    model = None
+    if serving.preprocessing.resize == "squash":  # else sizes are computed, which a trace misses
+        model = traced_graph(serving.eval(), OPSET, path)
+    if model is None:
+        model = _exported_graph(serving.eval())
+    _strip(model)
+    onnx.save_model(model, path)
+
+
+def _exported_graph(serving: ServingNet) -> "onnx.ModelProto":  # type: ignore[name-defined]  # noqa: F821 - a local import
+    """Export by ``torch.export``, which takes any size into account."""
     dimensions = {0: "batch", 1: "height", 2: "width"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's deprecation warnings
         program = torch.onnx.export(
-            serving.eval(),
+            serving,
             (torch.zeros(2, 24, 20, 3, dtype=torch.uint8),),
             input_names=["image"],
             output_names=["probabilities"],
@@ -72,9 +85,7 @@ def export_onnx(serving: ServingNet, path: Path) -> None:
             verbose=False,
         )
     assert program is not None
-    model = program.model_proto
-    _strip(model)
-    onnx.save_model(model, path)
+    return program.model_proto
 
 
 def _strip(model: "onnx.ModelProto") -> None:  # type: ignore[name-defined]  # noqa: F821 - a local import
