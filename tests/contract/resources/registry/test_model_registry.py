@@ -36,14 +36,6 @@ pytestmark = pytest.mark.contract
 REPOSITORY = Path(__file__).parents[4]
 
 
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow takes seconds to create its tables: once for all tests."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    MlflowRegistry(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}", project="other").prepare()
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
 def mlflow(
     empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -22,13 +22,6 @@ pytestmark = pytest.mark.contract
 BEGAN = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("mlflow")
-    MlflowRegistry(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}", project="shop").prepare()
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
 def mlflow(empty_database: Path, tmp_path: Path) -> Iterator[MlflowRegistry]:
     shutil.copy(empty_database, tmp_path / "mlflow.db")
@@ -163,9 +156,9 @@ def test_a_model_of_older_code_is_evaluated_without_a_training_run(mlflow: Mlflo
 
 def test_unknown_times_are_those_of_the_job(mlflow: MlflowRegistry, run: TrainingRun) -> None:
     """A job of older code wrote no times of its epochs; one that was resumed began before."""
-    client, _ = client_of(mlflow)
     untimed = [replace(epoch, at=None) for epoch in run.epochs]
     run_id = mlflow.log_training(replace(run, model_version="train-2", epochs=untimed))
+    client, _ = client_of(mlflow)
     history = client.get_metric_history(run_id, "val_loss")
     assert {one.timestamp for one in history} == {round((BEGAN.timestamp() + 240) * 1000)}
     resumed = replace(run, model_version="train-3", started_at=BEGAN + timedelta(minutes=2))
