@@ -1,8 +1,13 @@
-"""The user's settings of the pipeline: ingestion, splits, gates, labelling and retraining."""
+"""The user's settings of the pipeline: ingestion, splits, training, gates, labelling, retraining."""
 
-from typing import Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from training.backbones.weights import nets_of
+from training.config import Hyperparameters
+
+RecipeSetting = Literal["auto", "scratch", "probe", "finetune"]
 
 
 class IngestionPolicy(BaseModel):
@@ -55,6 +60,58 @@ class SplitPolicy(BaseModel):
         if abs(total - 1) > 1e-6:
             raise ValueError(f"split.train + split.val + split.test is {total:g}; it must be 1")
         return self
+
+
+class TrainingPolicy(Hyperparameters):
+    """How models are trained: the hyperparameters, and what ``recipe = "auto"`` makes of them."""
+
+    recipe: RecipeSetting = Field(  # type: ignore[assignment] # a job has one of the others
+        "auto",
+        description="auto: probe, then finetune as a challenger if budget_minutes allows it; probe: "
+        "frozen pretrained features and multinomial logistic regression; finetune: all layers of a "
+        "pretrained net; scratch: a small net, no weights.",
+    )
+    budget_minutes: float = Field(
+        30.0,
+        ge=0,
+        description="recipe auto: minutes that the fine-tuning after the probe may take on the "
+        "machine that trains; 0: the probe only.",
+    )
+
+    def first_job(self) -> Hyperparameters:
+        """Return the hyperparameters of the asset ``trained_model``.
+
+        With ``auto`` those of a probe, or of the small net where pretrained weights are not wanted.
+        """
+        recipe = self.recipe
+        if recipe == "auto":
+            recipe = "probe" if self.weights == "imagenet" else "scratch"
+        return Hyperparameters.model_validate({**self._given(), "recipe": recipe})
+
+    @property
+    def has_challenger(self) -> bool:
+        """Whether a fine-tuning follows the first model."""
+        return self.recipe == "auto" and self.weights == "imagenet" and self.budget_minutes > 0
+
+    def challenger_job(self) -> Hyperparameters:
+        """Return the hyperparameters of the asset ``challenger_model``.
+
+        Of several nets the first that the user named is fine-tuned; by default finetune's own.
+        """
+        given = self._given()
+        if "architecture" in given:
+            given["architecture"] = nets_of(self.architecture)[0]
+        return Hyperparameters.model_validate({**given, "recipe": "finetune"})
+
+    def with_changes(self, changes: dict[str, Any]) -> Self:
+        """Return the policy with other values; fields that nobody set keep their recipe's defaults."""
+        chosen = {name: getattr(self, name) for name in self.model_fields_set}
+        return type(self).model_validate({**chosen, **changes})
+
+    def _given(self) -> dict[str, Any]:
+        """Return the hyperparameters that were set, by name; the others depend on the recipe."""
+        given = self.model_fields_set & Hyperparameters.model_fields.keys()
+        return {name: getattr(self, name) for name in given}
 
 
 class GatePolicy(BaseModel):

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from assets.annotations.annotations import annotations
+from assets.challenger.challenger_model import build_challenger_model
 from assets.dataset.dataset import dataset
 from assets.evaluation.evaluation_report import evaluation_report
 from assets.ingestion.raw_images import raw_images
@@ -56,7 +57,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         annotations,
         dataset,
         build_trained_model(settings.training),
-        build_embeddings(settings.training),
+        build_challenger_model(settings.training),
+        build_embeddings(settings.training.first_job()),
         labelling_queue,
         labelling_report,
         evaluation_report,
@@ -68,7 +70,13 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     label_studio = build_label_studio(settings)
     described = dg.map_asset_specs(
         lambda spec: _on_profile(
-            automated(spec, store, labelling=label_studio.configured), settings
+            automated(
+                spec,
+                store,
+                labelling=label_studio.configured,
+                challenging=settings.training.has_challenger,
+            ),
+            settings,
         ),
         assets,
     )

@@ -23,7 +23,7 @@ from training.container.privileges import drop_privileges
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
-TOGETHER = frozenset({"training.train"})
+TOGETHER = frozenset({"training.train", "training.step_time"})
 """Modules that can use several processes."""
 
 PROCESSES_VARIABLE = "IMGCLF_PROCESSES_PER_HOST"

@@ -10,14 +10,14 @@ from typing import Any
 import dagster as dg
 
 from assets.dataset.versions import read_card
+from assets.evaluation.candidate import Candidate, require_candidate
 from assets.evaluation.champion import ITSELF, NONE_YET, Champion, find_champion, unless_seen
 from assets.evaluation.evaluation_job import evaluation_job, renamed_since
 from assets.evaluation.records import newest_evaluation, record_evaluation
 from assets.evaluation.report_metadata import PICTURES, champion_scores, report_metadata, scores
 from assets.line import OWNERS, Line, fingerprint
 from assets.records.evaluation_report import EvaluationReportRecord
-from assets.records.materializations import record_materialization, require_materialization
-from assets.records.trained_model import TrainedModelRecord
+from assets.records.materializations import record_materialization
 from assets.retries import retried
 from object_store.contents.damage import DamagedObject
 from object_store.contents.reading import parse_object
@@ -37,7 +37,7 @@ from training.evaluation.report import EvaluationReport
     kinds={"onnx", "mlflow"},
     owners=OWNERS,
     code_version=CODE_VERSION,
-    deps=["trained_model"],
+    deps=["trained_model", "challenger_model"],
     description="Metrics of the candidate on the test split, in all and for each class, compared "
     "with the model in production, with pictures of the worst mistakes.",
 )
@@ -50,7 +50,7 @@ def evaluation_report(
     endpoints: Endpoints,
     line: dg.ResourceParam[Line],
 ) -> dg.MaterializeResult:
-    """Evaluate the newest trained model on the test split and record the result.
+    """Evaluate the candidate on the test split and record the result.
 
     Args:
         context: Dagster's context.
@@ -63,7 +63,9 @@ def evaluation_report(
     Returns:
         The metrics, pictures and gates of the evaluation, as metadata.
     """
-    model = require_materialization(context.instance, store, TrainedModelRecord)
+    model = require_candidate(context.instance, store)
+    if model.challenger:
+        context.log.info(model.challenger)
     card = read_card(store, model.dataset_version)
     found = unless_seen(store, find_champion(store, endpoints, model.digest), model.dataset_version)
     if found.record is None and found.why_none != NONE_YET:
@@ -88,6 +90,8 @@ def evaluation_report(
         data_version=dg.DataVersion(fingerprint({"job": spec.name, "digest": model.digest})),
         metadata={
             "model_version": model.model_version,
+            "made_by": model.asset,
+            **({"challenger": model.challenger} if model.challenger else {}),
             "digest": model.digest,
             "dataset_version": model.dataset_version,
             "job": spec.name,
@@ -113,7 +117,7 @@ class _Evaluation:
         run: id of the registry's run with the scores.
     """
 
-    model: TrainedModelRecord
+    model: Candidate
     card: Mapping[str, Any]
     job: str
     report: Mapping[str, Any]
@@ -153,7 +157,7 @@ def _job(
     store: ObjectStore,
     compute: Compute,
     line: Line,
-    model: TrainedModelRecord,
+    model: Candidate,
     card: Mapping[str, Any],
     champion: DeploymentRecord | None,
 ) -> JobSpec:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ from assets.dataset.dataset import dataset
 from assets.dataset.versions import DATASETS, dataset_prefix, read_card
 from assets.line import OWNERS, Line, fingerprint
 from assets.pictures import optional_picture, picture
+from assets.policies import TrainingPolicy
 from assets.records.dataset import DatasetRecord
 from assets.records.materializations import record_materialization, require_materialization
 from assets.records.trained_model import TrainedModelRecord
 from assets.retries import retried
 from object_store.contents.reading import parse_object
 from object_store.store import ObjectStore
-from resources.compute.compute import Compute
+from resources.compute.compute import Compute, JobResult
 from resources.compute.job_names import job_name
 from resources.compute.job_spec import Channel, JobSpec, LocalChannel
 from training.backbones.weights import find_all_weights, sha256_of_weights, weights_channel_of
@@ -43,13 +45,7 @@ LEAST_FALL = 0.02
 
 def training_config(defaults: Hyperparameters) -> type[dg.Config]:
     """Return the class of the launchpad's form: every hyperparameter, with ``defaults``."""
-    fields: dict[str, Any] = {
-        name: (
-            field.annotation,
-            Field(getattr(defaults, name), description=field.description),
-        )
-        for name, field in Hyperparameters.model_fields.items()
-    }
+    fields = hyperparameter_fields(defaults)
     fields["dataset_version"] = (
         str,
         Field("", description="Data set version to train on; empty: the newest."),
@@ -58,9 +54,21 @@ def training_config(defaults: Hyperparameters) -> type[dg.Config]:
     return config
 
 
-def build_trained_model(defaults: Hyperparameters) -> dg.AssetsDefinition:
-    """The asset ``trained_model``, with ``defaults`` in its launchpad."""
-    config_type = training_config(defaults)
+def hyperparameter_fields(defaults: Hyperparameters) -> dict[str, Any]:
+    """Return the fields of a launchpad's form, for ``pydantic.create_model``."""
+    described = type(defaults).model_fields
+    return {
+        name: (
+            described[name].annotation,
+            Field(getattr(defaults, name), description=described[name].description),
+        )
+        for name in Hyperparameters.model_fields
+    }
+
+
+def build_trained_model(policy: TrainingPolicy) -> dg.AssetsDefinition:
+    """The asset ``trained_model``, with ``policy`` in its launchpad."""
+    config_type = training_config(policy)
 
     @dg.asset(
         group_name="training",
@@ -95,22 +103,98 @@ def build_trained_model(defaults: Hyperparameters) -> dg.AssetsDefinition:
         chosen: dict[str, Any] = config.model_dump()  # type: ignore[attr-defined] # of that class
         named = chosen.pop("dataset_version")
         version = named or _newest_data_set(context, store)
+        # What the form shows unchanged is not set: it would not follow another recipe.
+        changes = {name: one for name, one in chosen.items() if one != getattr(policy, name)}
         try:
-            hyperparameters = Hyperparameters.model_validate(chosen)
+            asked = policy.with_changes(changes)
+            hyperparameters = asked.first_job()
         except ValidationError as error:
             raise dg.Failure(
                 f"the training configuration is wrong: {error}", allow_retries=False
             ) from None
-        return train(context, store, compute, line, hyperparameters, version, is_named=bool(named))
+        if asked.recipe == "auto":
+            context.log.info(_auto_text(asked))
+        trained = run_training(context, store, compute, line, hyperparameters, version)
+        made = TrainedModelRecord(
+            model_version=trained.name,
+            dataset_version=version,
+            dataset_named=bool(named),
+            digest=trained.digest,
+            recipe_asked=asked.recipe,
+            epochs_too_few=_epochs_too_few(hyperparameters, trained.outputs),
+        )
+        record_materialization(context, store, made)
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(trained.digest),
+            metadata={
+                "dataset_named": bool(named),
+                "recipe_asked": asked.recipe,
+                **trained.metadata(compute),
+            },
+        )
 
     return trained_model
+
+
+def _auto_text(asked: TrainingPolicy) -> str:
+    """Describe what recipe ``auto`` trains now and afterwards."""
+    if asked.weights == "none":
+        return (
+            'recipe "auto" with weights = "none": a small net is trained from scratch, which suits '
+            "images unlike photos; nothing is fine-tuned"
+        )
+    if not asked.budget_minutes:
+        return 'recipe "auto" with budget_minutes = 0: a probe, and no fine-tuning after it'
+    return (
+        'recipe "auto": a probe now; then, as a challenger, a fine-tuning of at most '
+        f"{asked.budget_minutes:g} minutes (training.budget_minutes)"
+    )
 
 
 def _newest_data_set(context: dg.AssetExecutionContext, store: ObjectStore) -> str:
     return require_materialization(context.instance, store, DatasetRecord).dataset_version
 
 
-def train(
+@dataclass(frozen=True)
+class TrainedJob:
+    """A training job that is done.
+
+    Attributes:
+        name: of the job, and of the model version.
+        dataset_version: the data set that it was trained on.
+        hyperparameters: of the job.
+        digest: sha256 of the artefact (hex).
+        metrics: content of ``metrics.json``.
+        outputs: its files other than the model, by name.
+        result: how it ran.
+    """
+
+    name: str
+    dataset_version: str
+    hyperparameters: Hyperparameters
+    digest: str
+    metrics: Mapping[str, Any]
+    outputs: Mapping[str, bytes]
+    result: JobResult
+
+    def metadata(self, compute: Compute) -> dict[str, Any]:
+        """Return what a person wants to see of it."""
+        return {
+            "model_version": self.name,
+            "dataset_version": self.dataset_version,
+            "digest": self.digest,
+            "model": compute.model_key(self.name),
+            "reused": self.result.reused,
+            "reattached": self.result.reattached,
+            "seconds": round(self.result.seconds, 1),
+            "configuration": dg.MetadataValue.json(self.hyperparameters.model_dump()),
+            **_numbers(self.metrics),
+            **self.result.details,
+            **_history(self.outputs, self.name),
+        }
+
+
+def run_training(
     context: dg.AssetExecutionContext,
     store: ObjectStore,
     compute: Compute,
@@ -118,8 +202,8 @@ def train(
     hyperparameters: Hyperparameters,
     version: str,
     *,
-    is_named: bool,
-) -> dg.MaterializeResult:
+    background: bool = False,
+) -> TrainedJob:
     """Run the training job for a data set, or reuse its output if the same job ran before.
 
     Args:
@@ -129,8 +213,7 @@ def train(
         line: the settings.
         hyperparameters: of the training.
         version: data set version.
-        is_named: whether a person chose this version in the launchpad, so that it is not replaced
-            by a newer one.
+        background: whether it leaves the cores of this machine to others that want them.
 
     Raises:
         dagster.Failure: there is no such data set version, or the job failed (``JobFailed``).
@@ -142,35 +225,15 @@ def train(
             allow_retries=False,
         )
     spec = training_job(hyperparameters, read_card(store, version), line.weights_dir)
+    if background:
+        spec = spec.model_copy(update={"background": True})
     context.log.info(f"training job {spec.name}: {hyperparameters.recipe} on data set {version}")
     result = compute.run(context, spec)
     outputs = compute.outputs(spec.name, spec.kind)
     key = f"models/{spec.name}/output/output.tar.gz"
     metrics = parse_object(store, key, outputs["metrics.json"], _Metrics)
-    made = TrainedModelRecord(
-        model_version=spec.name,
-        dataset_version=version,
-        dataset_named=is_named,
-        digest=metrics["digest"],
-        epochs_too_few=_epochs_too_few(hyperparameters, outputs),
-    )
-    record_materialization(context, store, made)
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(metrics["digest"]),
-        metadata={
-            "model_version": spec.name,
-            "dataset_version": version,
-            "dataset_named": is_named,
-            "digest": metrics["digest"],
-            "model": compute.model_key(spec.name),
-            "reused": result.reused,
-            "reattached": result.reattached,
-            "seconds": round(result.seconds, 1),
-            "configuration": dg.MetadataValue.json(hyperparameters.model_dump()),
-            **_numbers(metrics),
-            **result.details,
-            **_history(outputs, spec.name),
-        },
+    return TrainedJob(
+        spec.name, version, hyperparameters, metrics["digest"], metrics, outputs, result
     )
 
 

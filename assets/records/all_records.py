@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from assets.records.annotations import AnnotationsRecord
+from assets.records.challenger_model import ChallengerModelRecord
 from assets.records.dataset import DatasetRecord
 from assets.records.embeddings import EmbeddingsRecord
 from assets.records.evaluation_report import EvaluationReportRecord
@@ -19,6 +20,7 @@ RECORDS: Mapping[str, type[MaterializationRecord]] = {
         AnnotationsRecord,
         DatasetRecord,
         TrainedModelRecord,
+        ChallengerModelRecord,
         EvaluationReportRecord,
         EmbeddingsRecord,
         LabellingQueueRecord,

@@ -71,7 +71,7 @@ def former_fields(asset: str, materialization: dg.AssetMaterialization) -> dict[
         Field to value; a field without metadata is missing.
     """
     metadata = materialization.metadata
-    names = _NAMES[asset]
+    names = _NAMES.get(asset, {})  # an asset that older code did not have has none
     found = {field: metadata[name].value for field, name in names.items() if name in metadata}
     if asset == "embeddings" and found.get("backbone") == "none":  # for people: no net
         found["backbone"] = ""

@@ -4,7 +4,9 @@ import dagster as dg
 from dagster import AutomationCondition
 
 from assets.records.dataset import DatasetRecord
+from assets.records.evaluation_report import EvaluationReportRecord
 from assets.records.materializations import newest_materialization
+from assets.records.trained_model import TrainedModelRecord
 from imgclf_dagster.automation.newer_inputs import ApprovalIsNewer, DataSetIsNewer, InputsAreNewer
 from imgclf_dagster.automation.passed_checks import blocking_checks_passed
 from object_store.contents.damage import DamagedObject
@@ -68,6 +70,70 @@ def when_retraining_is_due(store: ObjectStore) -> AutomationCondition:
         & ~AutomationCondition.in_progress()
         & blocking_checks_passed()
     ).with_label("when_retraining_is_due")
+
+
+def when_candidate_changed() -> AutomationCondition:
+    """True if the trained model or the outcome of a challenger changed since the last evaluation.
+
+    Of its inputs only ``trained_model`` must exist. A challenger in progress is not waited for: a
+    model of newer data is evaluated meanwhile.
+    """
+    model = _named("trained_model")
+    return (
+        InputsAreNewer()
+        & ~AutomationCondition.newly_requested()
+        & ~AutomationCondition.any_deps_missing().allow(model)
+        & ~AutomationCondition.any_deps_in_progress().allow(model)
+        & ~AutomationCondition.in_progress()
+        & blocking_checks_passed("trained_model")
+    ).with_label("when_candidate_changed")
+
+
+class ModelIsEvaluated(AutomationCondition):
+    """The newest trained model was made by recipe auto and has been evaluated."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        """Read the records of both assets in ``store``."""
+        self._store = store
+
+    @property
+    def description(self) -> str:
+        """For Dagster's page of the condition."""
+        return (
+            "the newest model of recipe auto is evaluated, so that nothing waits for a challenger"
+        )
+
+    def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
+        """Return all of the candidates if it is, else none."""
+        if context.candidate_subset.is_empty:  # the store need not be asked
+            return _answer(context, False)
+        instance = context.asset_graph_view.instance
+        try:
+            model = newest_materialization(instance, self._store, TrainedModelRecord)
+            evaluated = newest_materialization(instance, self._store, EvaluationReportRecord)
+        except DamagedObject:  # `imgclf doctor --store` names it
+            return _answer(context, False)
+        is_evaluated = model and evaluated and evaluated.model_version == model.model_version
+        return _answer(context, bool(is_evaluated and model and model.recipe_asked == "auto"))
+
+
+def when_a_challenger_is_due(store: ObjectStore) -> AutomationCondition:
+    """True if the newest trained model has had no challenger, and is evaluated.
+
+    ``store`` has the records of models and evaluations. A data set that is to be trained on comes
+    first; each challenger that was started ends, so that labels that come all the time cannot prevent
+    every one.
+    """
+    return (
+        InputsAreNewer()
+        & ~AutomationCondition.newly_requested()
+        & ~AutomationCondition.any_deps_missing()
+        & ~AutomationCondition.any_deps_in_progress()
+        & ~AutomationCondition.in_progress()
+        & blocking_checks_passed()
+        & ~line_is_asked_for()
+        & ModelIsEvaluated(store)
+    ).with_label("when_a_challenger_is_due")
 
 
 def when_version_is_new() -> AutomationCondition:
@@ -212,21 +278,26 @@ def conditions(store: ObjectStore) -> dict[str, AutomationCondition]:
     return {
         "dataset": when_inputs_changed(),
         "trained_model": when_retraining_is_due(store),
-        "evaluation_report": when_inputs_changed(),
+        "evaluation_report": when_candidate_changed(),
         "registered_package": when_version_is_new(),
         "staging_endpoint": when_version_is_new(),
         "prod_endpoint": when_approved(),
     }
 
 
-def automated(spec: dg.AssetSpec, store: ObjectStore, *, labelling: bool = False) -> dg.AssetSpec:
+def automated(
+    spec: dg.AssetSpec, store: ObjectStore, *, labelling: bool = False, challenging: bool = False
+) -> dg.AssetSpec:
     """Return ``spec`` with its automation condition, if it has one.
 
     Args:
         spec: an asset's spec.
         store: has the records of assets.
         labelling: whether a Label Studio is configured.
+        challenging: whether the settings ask for challengers.
     """
     known = conditions(store) | (labelling_conditions() if labelling else {})
+    if challenging:
+        known["challenger_model"] = when_a_challenger_is_due(store)
     condition = known.get(spec.key.to_user_string())
     return spec.replace_attributes(automation_condition=condition) if condition else spec

@@ -1,36 +1,19 @@
 """Checks of a candidate: its export, and its gates on the test split."""
 
-import io
-import tempfile
-import zipfile
-import zlib
-from pathlib import Path
-
 import dagster as dg
 
 from assets.evaluation.champion import NONE_YET
 from assets.evaluation.gates import evaluate_gates
 from assets.line import MODEL_VERSIONS, Line
+from assets.model.export_difference import export_difference
 from assets.records.evaluation_report import EvaluationReportRecord
 from assets.records.materializations import newest_materialization
 from assets.records.trained_model import TrainedModelRecord
 from imgclf_dagster.checks.result import fails_closed, judge, nothing_to_judge
-from object_store.contents.damage import DamagedObject
 from object_store.contents.reading import parse_object
 from object_store.store import ObjectStore
 from resources.compute.compute import Compute
 from training.evaluation.report import EvaluationReport
-
-_UNREADABLE = (
-    ValueError,
-    KeyError,
-    OSError,
-    EOFError,  # it is empty
-    TypeError,  # it is a single array
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""Errors that NumPy raises for a damaged ``.npz``."""
 
 GATES = {
     "beats_champion": "The candidate is at least as good as the model in production "
@@ -80,41 +63,6 @@ def export_matches_training(
         f"(bound {bound:g})",
         numbers={"largest_difference": difference, "images": images},
     )
-
-
-def export_difference(store: ObjectStore, model_key: str, evidence: bytes) -> tuple[float, int]:
-    """Return the largest absolute difference of a probability between the ONNX graph and torch.
-
-    Args:
-        store: holds the artefact.
-        model_key: key of the artefact.
-        evidence: bytes of the training job's ``.npz``: images and torch's probabilities for them.
-
-    Returns:
-        The difference (0 to 1) and the number of images.
-
-    Raises:
-        DamagedObject: the evidence or the artefact cannot be read.
-    """
-    import numpy as np
-
-    from training.artefact.artefact import unpack
-    from training.artefact.evidence import read_evidence
-    from training.artefact.predictor import OnnxPredictor
-    from training.errors import ArtefactError
-
-    try:
-        images, expected = read_evidence(io.BytesIO(evidence))
-    except _UNREADABLE as error:
-        key = f"{model_key.rpartition('/')[0]}/output.tar.gz"
-        raise DamagedObject(key, f"its evidence: {error}", store.url) from None
-    with tempfile.TemporaryDirectory(prefix="imgclf-") as scratch:
-        try:
-            unpack(store.get(model_key), Path(scratch) / "model")
-        except ArtefactError as error:
-            raise DamagedObject(model_key, str(error), store.url) from None
-        answered = OnnxPredictor(Path(scratch) / "model").predict_images(images)
-    return float(np.abs(answered - expected).max()), len(images)
 
 
 def _gate_check(name: str, description: str) -> dg.AssetChecksDefinition:

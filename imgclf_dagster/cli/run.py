@@ -1,6 +1,8 @@
 """``imgclf run``: run the line once, from new images to a staged candidate."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from imgclf_dagster.cli.common import console, fail, plainly
 from imgclf_dagster.cli.served import require_served, say_served
@@ -14,42 +16,97 @@ if TYPE_CHECKING:
     from resources.registry.registry import ModelPackage
     from serving.deployments import Stage
 
+    Staged = tuple[ModelPackage, Stage]
+
+
+Challenger = Annotated[
+    bool,
+    typer.Option(
+        "--challenger/--no-challenger",
+        help="With recipe auto, fine-tune a challenger after the first candidate is staged; "
+        "--no-challenger: leave then.",
+    ),
+]
+
 
 @plainly
-def run_command() -> None:
+def run_command(challenger: Challenger = True) -> None:
     """Run the line once: index, version, train, evaluate, register, stage.
 
     What is complete is not done again. Ends with a candidate on staging that waits for approval,
-    or with the reason why there is none. Also carries out decisions that were made meanwhile.
+    or with the reason why there is none. Also carries out decisions that were made meanwhile. With
+    recipe auto, a challenger is then fine-tuned, and staged if it is better.
     """
     with without_collection("imgclf_dagster.line.runner"):
-        from imgclf_dagster.decisions import live_deployment
+        from imgclf_dagster.checks.model import GATES
         from imgclf_dagster.line.progress import ConsoleNarrator
         from imgclf_dagster.line.runner import line_runner
 
     with line_runner(load_settings(), ConsoleNarrator(console)) as runner:
         outcome = runner.run_line()
-        if not outcome.success:
+        goes_on = challenger and runner.awaits_challenger()
+        is_held_back = bool(outcome.failures) and outcome.failures.keys() <= GATES.keys()
+        staged = None
+        if outcome.success:
+            staged = _release(runner, wait_for_gates=goes_on)
+        elif not (goes_on and is_held_back):
             remedy = _remedies(runner, outcome.failures)
             raise fail(_failure_lines(outcome.failures), remedy=remedy)
-        version = runner.candidate()
-        if version is None:
-            remedy = _remedies(runner)
-            raise fail("the candidate did not pass its gates; see the checks above", remedy=remedy)
-        released = runner.release(version)
-        if released is not None and not released.success:
-            remedy = _remedies(runner, released.failures)
-            raise fail(_failure_lines(released.failures), remedy=remedy)
-        for settled in runner.settle_decisions():
-            if not settled.success:
-                raise fail(_failure_lines(settled.failures))
-        package = runner.registry.get(version)
-        live = live_deployment(runner.endpoints, runner.registry)
-        stage: Stage = "prod" if live and live.digest == package.digest else "staging"
-        if package.approval_status != "Rejected" or stage == "prod":
-            runner.await_host()
-            require_served(runner.endpoints, stage, version, package.digest)
-    _say(package, stage, runner.endpoints)
+        if goes_on:
+            if staged is not None:
+                _say(*staged, runner.endpoints)
+            staged = _challenge(runner)
+    if staged is not None:  # after the host has ended, of which a hint tells
+        _say(*staged, runner.endpoints)
+
+
+def _challenge(runner: "LineRunner") -> "Staged | None":
+    """Train a challenger; release it if it is the better candidate."""
+    console.print(
+        "[cyan]▸[/] a challenger is fine-tuned now (Ctrl-C leaves: the next imgclf run goes on with "
+        "it; imgclf run --no-challenger leaves it out)"
+    )
+    outcome = runner.challenge()
+    if not outcome.success:
+        remedy = _remedies(runner, outcome.failures)
+        raise fail(_failure_lines(outcome.failures), remedy=remedy)
+    if (text := runner.challenger_outcome()) is not None:
+        console.print(f"{escape(text)}", highlight=False)
+    return _release(runner)
+
+
+def _release(runner: "LineRunner", *, wait_for_gates: bool = False) -> "Staged | None":
+    """Register and stage the candidate, and carry out decisions.
+
+    Args:
+        runner: of the line.
+        wait_for_gates: whether another candidate may come if this one did not pass its gates.
+
+    Returns:
+        The package and the stage that serves it; ``None`` if the gates are waited for.
+    """
+    from imgclf_dagster.decisions import live_deployment
+
+    version = runner.candidate()
+    if version is None:
+        if wait_for_gates:
+            return None
+        remedy = _remedies(runner)
+        raise fail("the candidate did not pass its gates; see the checks above", remedy=remedy)
+    released = runner.release(version)
+    if released is not None and not released.success:
+        remedy = _remedies(runner, released.failures)
+        raise fail(_failure_lines(released.failures), remedy=remedy)
+    for settled in runner.settle_decisions():
+        if not settled.success:
+            raise fail(_failure_lines(settled.failures))
+    package = runner.registry.get(version)
+    live = live_deployment(runner.endpoints, runner.registry)
+    stage: Stage = "prod" if live and live.digest == package.digest else "staging"
+    if package.approval_status != "Rejected" or stage == "prod":
+        runner.await_host()
+        require_served(runner.endpoints, stage, version, package.digest)
+    return package, stage
 
 
 def _say(package: "ModelPackage", stage: "Stage", endpoints: "Endpoints") -> None:

@@ -19,10 +19,11 @@ def settings_template() -> str:
     for name, field in Settings.model_fields.items():
         if name == "home":
             continue
-        if isinstance(field.default, BaseModel):
-            sections += _template_sections(name, field.default)
+        default = field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel):
+            sections += _template_sections(name, default)
         else:
-            plain.append(_template_row(name, field, field.default))
+            plain.append(_template_row(name, field, default))
     return "\n".join([head, *plain, "", "\n\n".join(sections), ""])
 
 

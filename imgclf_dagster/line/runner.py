@@ -11,10 +11,14 @@ import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 from filelock import FileLock, Timeout
 
+from assets.challenger.challenger_model import challenge_request
 from assets.evaluation.records import newest_evaluation
-from assets.line import MODEL_VERSIONS
+from assets.line import MODEL_VERSIONS, Line
+from assets.policies import TrainingPolicy
+from assets.records.challenger_model import ChallengerModelRecord
 from assets.records.evaluation_report import EvaluationReportRecord
 from assets.records.materializations import newest_materialization
+from assets.records.trained_model import TrainedModelRecord
 from assets.release.verdicts import STAGING_CHECKS, objections
 from errors.base import ImgclfError
 from imgclf_dagster.decisions import (
@@ -29,7 +33,7 @@ from imgclf_dagster.line.outcome import RunOutcome
 from imgclf_dagster.line.progress import Narrator, narrated
 from imgclf_dagster.profiles.chosen import build_endpoints
 from imgclf_dagster.runs.asking import under_way
-from imgclf_dagster.runs.jobs import LINE, PROMOTION, RELEASE_CANDIDATE
+from imgclf_dagster.runs.jobs import CHALLENGE, LINE, PROMOTION, RELEASE_CANDIDATE
 from imgclf_dagster.runs.orphans import process_tag, reap_orphaned_runs
 from imgclf_dagster.settings.root import Settings
 from object_store.store import ObjectStore
@@ -54,6 +58,7 @@ class LineRunner:
         narrator: receives the events of each run.
         await_host: returns once an endpoint host is up.
         look: says what the running jobs of this machine do.
+        training: how models are trained by the settings.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class LineRunner:
         narrator: Narrator,
         await_host: Callable[[], object],
         look: Callable[[], str],
+        training: TrainingPolicy,
     ) -> None:
         """See the class."""
         self._look = look
@@ -73,6 +79,8 @@ class LineRunner:
         self._repository = definitions.get_repository_def()
         resources: Mapping[str, Any] = definitions.resources or {}
         self.store = store
+        self._line: Line = resources["line"]
+        self._training = training
         self.registry: ModelRegistry = resources["registry"]
         self.endpoints: Endpoints = resources["endpoints"]
 
@@ -85,6 +93,34 @@ class LineRunner:
         made = newest_materialization(self.instance, self.store, EvaluationReportRecord)
         passed = self.instance.get_dynamic_partitions(str(MODEL_VERSIONS.name))
         return made.model_version if made and made.model_version in passed else None
+
+    def awaits_challenger(self) -> bool:
+        """Whether the newest trained model is of recipe auto and has had no such challenger yet."""
+        base = newest_materialization(self.instance, self.store, TrainedModelRecord)
+        if not self._training.has_challenger or base is None or base.recipe_asked != "auto":
+            return False
+        known = newest_materialization(self.instance, self.store, ChallengerModelRecord)
+        policy = self._training
+        asked = challenge_request(base, policy.challenger_job(), policy.budget_minutes, self._line)
+        return known is None or known.request != asked
+
+    def challenge(self) -> RunOutcome:
+        """Train a challenger and compare it; if it is better, evaluate it as the candidate.
+
+        Its reason is in the record of ``challenger_model``.
+        """
+        outcome = self.execute(CHALLENGE)
+        if not outcome.success:
+            return outcome
+        evaluated = self.execute(LINE, assets=[dg.AssetKey("evaluation_report")])
+        outcome.success, outcome.failures = evaluated.success, evaluated.failures
+        outcome.seconds |= evaluated.seconds
+        return outcome
+
+    def challenger_outcome(self) -> str | None:
+        """Return what became of the newest challenger, as a sentence; ``None`` without one."""
+        known = newest_materialization(self.instance, self.store, ChallengerModelRecord)
+        return known.reason if known else None
 
     def release(self, version: str) -> RunOutcome | None:
         """Register and stage a model version; ``None`` if it is staged and checked already."""
@@ -223,7 +259,9 @@ def line_runner(
         definitions = build_definitions(settings)
         look = partial(running_jobs_words, settings.jobs_dir)
         if not hosted:
-            yield LineRunner(definitions, instance, store, narrator, lambda: None, look)
+            yield LineRunner(
+                definitions, instance, store, narrator, lambda: None, look, settings.training
+            )
             return
         host = build_endpoints(settings).hosting(log_file=settings.logs_dir / "endpoint-host.log")
         # A host takes seconds to start, and is needed only when something is released.
@@ -231,6 +269,14 @@ def line_runner(
         with ExitStack() as running:
             started = pool.submit(running.enter_context, host)
             try:
-                yield LineRunner(definitions, instance, store, narrator, started.result, look)
+                yield LineRunner(
+                    definitions,
+                    instance,
+                    store,
+                    narrator,
+                    started.result,
+                    look,
+                    settings.training,
+                )
             finally:
                 wait([started])

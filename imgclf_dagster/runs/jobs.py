@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 LINE = "line"
 RELEASE_CANDIDATE = "release_candidate"
 PROMOTION = "promotion"
+CHALLENGE = "challenge"
 LABELLING = "labelling"
 
 LINE_ASSETS = ("raw_images", "annotations", "dataset", "trained_model", "evaluation_report")
@@ -24,6 +25,13 @@ def jobs() -> "list[UnresolvedAssetJobDefinition]":
             LINE,
             selection=dg.AssetSelection.assets(*LINE_ASSETS),
             description="From arriving images to an evaluated candidate.",
+        ),
+        dg.define_asset_job(
+            CHALLENGE,
+            # Without evaluation_report: it would count as in progress meanwhile, and that of a model
+            # of newer data would have to wait.
+            selection=dg.AssetSelection.assets("challenger_model"),
+            description="Fine-tune a challenger of the newest trained model and compare the two.",
         ),
         dg.define_asset_job(
             RELEASE_CANDIDATE,

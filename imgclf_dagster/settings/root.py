@@ -22,6 +22,7 @@ from assets.policies import (
     LabellingPolicy,
     RetrainPolicy,
     SplitPolicy,
+    TrainingPolicy,
 )
 from errors.base import ImgclfError
 from imgclf_dagster.settings.aws import AwsSettings
@@ -31,7 +32,6 @@ from imgclf_dagster.settings.names import DELIMITER, PREFIX, unknown_name, unkno
 from imgclf_dagster.settings.web import WebSettings
 from labelling.labels.schema import LabelSchema
 from serving.limits.limits import ServingLimits
-from training.config import Hyperparameters
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -100,7 +100,9 @@ class Settings(BaseSettings):
     labels: LabelSchema = LabelSchema()
     ingestion: IngestionPolicy = IngestionPolicy()
     split: SplitPolicy = SplitPolicy()
-    training: Hyperparameters = Hyperparameters()
+    # A factory: pydantic-settings marks every field of a plain default as set, and of the
+    # hyperparameters those that nobody set depend on the recipe.
+    training: TrainingPolicy = Field(default_factory=TrainingPolicy)
     gates: GatePolicy = GatePolicy()
     serving: ServingLimits = ServingLimits()
     labelling: LabellingPolicy = LabellingPolicy()

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from assets.dataset.splits import class_floor
+from assets.evaluation.candidate import candidate_of
 from assets.records.annotations import AnnotationsRecord
+from assets.records.challenger_model import ChallengerModelRecord
 from assets.records.dataset import DatasetRecord
 from assets.records.raw_images import RawImagesRecord
 from assets.records.trained_model import TrainedModelRecord
@@ -72,7 +74,8 @@ def blocking_checks(store: ObjectStore, newest: NewestRecords) -> list[Facts]:
     made = newest.of(DatasetRecord)
     found += _blocking(store, "dataset", made.dataset_version if made else "", DATASET_CHECKS)
     model = newest.of(TrainedModelRecord)
-    version = model.model_version if model else ""
+    candidate = candidate_of(model, newest.of(ChallengerModelRecord)) if model else None
+    version = candidate.model_version if candidate else ""
     blocking = _blocking(store, "trained_model", version, (*MODEL_CHECKS, *STAGING_CHECKS))
     if model and model.epochs_too_few:
         for fact in blocking:

@@ -6,7 +6,9 @@ from typing import Any
 import dagster as dg
 
 from assets.dataset.versions import newest_sources
+from assets.evaluation.candidate import candidate_of
 from assets.records.annotations import AnnotationsRecord
+from assets.records.challenger_model import ChallengerModelRecord
 from assets.records.dataset import DatasetRecord
 from assets.records.evaluation_report import EvaluationReportRecord
 from assets.records.materializations import materialization_of
@@ -123,14 +125,18 @@ def unfinished(store: ObjectStore, newest: NewestRecords, runs: Sequence[Facts])
     if model is None or (version != model.dataset_version and not model.dataset_named):
         waiting.append(_not_trained_on(store, dataset, runs))
     evaluated = newest.of(EvaluationReportRecord)
-    if model and (evaluated is None or evaluated.model_version != model.model_version):
+    candidate = candidate_of(model, newest.of(ChallengerModelRecord)) if model else None
+    if candidate and (evaluated is None or evaluated.model_version != candidate.model_version):
+        name = candidate.model_version
         run = run_making(runs, "evaluation_report")
         if not run:
-            waiting.append(f"{model.model_version} is not evaluated yet ({by_hand(runs)})")
+            waiting.append(f"{name} is not evaluated yet ({by_hand(runs)})")
         elif run_making(runs, "trained_model") == run:  # it may train another model, or keep this
-            waiting.append(f"{model.model_version} is not evaluated yet: wait for run {run}")
+            waiting.append(f"{name} is not evaluated yet: wait for run {run}")
         else:
-            waiting.append(f"{model.model_version} is being evaluated (run {run})")
+            waiting.append(f"{name} is being evaluated (run {run})")
+    if run := run_making(runs, "challenger_model"):
+        waiting.append(f"a challenger is trained and compared with the candidate (run {run})")
     return waiting
 
 

@@ -73,6 +73,11 @@ class Compute(dg.ConfigurableResource):
             JobFailed: it failed, ran too long, or ended without a completion message.
         """
 
+    @property
+    def training_machine(self) -> str:
+        """What training jobs run on, as far as their speed depends on it."""
+        return ""
+
     def model_key(self, name: str) -> str:
         """Return the key of a training job's model artefact."""
         return model_key(name)

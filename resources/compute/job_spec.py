@@ -70,6 +70,8 @@ class JobSpec(BaseModel):
     local_channels: dict[str, LocalChannel] = {}
     environment: dict[str, str] = {}
     max_runtime_s: int = Field(86_400, ge=1, le=2_419_200)
+    background: bool = False
+    """Whether a job on a shared machine leaves the cores to other programs that want them."""
 
     @field_validator("hyperparameters")
     @classmethod

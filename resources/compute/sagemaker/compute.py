@@ -98,6 +98,12 @@ class SageMakerCompute(Compute):
             raise JobFailed(f"the record of job {spec.name} vanished from {self._objects.url}")
         return result
 
+    @property
+    def training_machine(self) -> str:
+        """Type and number of the instances of training jobs."""
+        resources = TrainingResources.model_validate(self.training)
+        return f"{resources.instance_count} {resources.instance_type}"
+
     def _result(self, name: str, *, reused: bool, reattached: bool = False) -> JobResult | None:
         """Return the result; of a reused job only the links, since it cost this run nothing."""
         result = super()._result(name, reused=reused, reattached=reattached)
