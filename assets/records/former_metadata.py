@@ -34,6 +34,7 @@ _NAMES: Mapping[str, Mapping[str, str]] = {
         "dataset_version": "dataset_version",
         "dataset_named": "dataset_named",
         "digest": "digest",
+        "recipe_asked": "recipe_asked",
     },
     "evaluation_report": {
         "model_version": "model_version",

@@ -19,6 +19,7 @@ from PIL import Image, PngImagePlugin
 from typer.testing import CliRunner, Result
 
 from assets import retries
+from assets.challenger import plan
 from assets.dataset.versions import read_card, read_dataset_manifest, record_sources
 from assets.evaluation.records import record_evaluation
 from assets.line import MODEL_VERSIONS, Line
@@ -39,11 +40,13 @@ from imgclf_dagster.settings.root import Settings
 from labelling.labels.snapshots import AnnotationSnapshot, ingested_key
 from object_store.store import ObjectStore
 from resources.compute.compute import Compute
+from resources.compute.local.compute import LocalCompute
 from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.mlflow import MlflowRegistry
 from resources.registry.registry import ModelPackage, ModelRegistry
 from serving.deployments import DeploymentRecord, record_key
 from tests.dagster_costs import copied
+from tests.graph.played_jobs import PlayedJobs
 from tests.testbed.account import aws_section
 from tests.testbed.bed import TestBed
 
@@ -408,6 +411,18 @@ def shop(
 ) -> Shop:
     """Packages can be made here; no endpoint host runs."""
     return make_shop(tmp_path / "home", empty_registry, publish_model)
+
+
+@pytest.fixture
+def jobs(
+    shop: Any, publish_model: Callable[..., tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> PlayedJobs:
+    """The jobs of ``shop`` are played; a few images are enough for a challenger."""
+    played = PlayedJobs(shop, publish_model)
+    monkeypatch.setattr(LocalCompute, "run", lambda _, context, spec: played.run(context, spec))
+    monkeypatch.setattr(plan, "ENOUGH_TRAINING_IMAGES", 10)
+    monkeypatch.setattr(plan, "ENOUGH_TEST_IMAGES", 1)
+    return played
 
 
 @pytest.fixture

@@ -19,9 +19,7 @@ def test_an_epoch_of_the_loop_is_timed(tmp_path: Path, task: str) -> None:
 
 
 def test_a_busy_machine_does_not_make_an_epoch_longer() -> None:
-    busy = StepTime(
-        seconds=100.0, cpu_seconds=16.0, cores=2, images=10, val_images=2, device="cpu"
-    )
+    busy = StepTime(seconds=100.0, cpu_seconds=16.0, cores=2, images=10, val_images=2, device="cpu")
     assert busy.epoch_s(10) == pytest.approx(10.0)
     idle = busy.model_copy(update={"seconds": 9.0})
     assert idle.epoch_s(10) == pytest.approx(9.0)
