@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from assets.challenger import plan
 from assets.release.verdicts import MODEL_CHECKS, STAGING_CHECKS
 from serving.deployments import Deployment
 from tests.testbed.account import aws_section
@@ -182,6 +183,25 @@ def test_the_same_again_computes_nothing(line: Any) -> None:
     assert again.metadata("evaluation_report")["reused"] is True
     for asset in LINE:
         assert again.version(asset) == line.outcome.version(asset)
+
+
+def test_a_challenger_is_measured_trained_and_compared(
+    line: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "ENOUGH_TRAINING_IMAGES", 1)
+    monkeypatch.setattr(plan, "ENOUGH_TEST_IMAGES", 1)
+    config = {"ops": {"challenger_model": {"config": {**RECIPE, "epochs": 1}}}}
+    done = line.run("challenger_model", config=config)
+    assert done.success, done.why
+    shown = done.metadata("challenger_model")
+    assert shown["won"] is False, shown["outcome"]  # after one epoch
+    assert "it is not better" in shown["outcome"]
+    assert shown["compared_with"] == line.version
+    assert 0 < shown["planned_seconds"] < 30 * 60
+    again = line.run("challenger_model", config=config)
+    assert again.metadata("challenger_model")["reused"] is True
+    evaluated = line.run("evaluation_report").metadata("evaluation_report")
+    assert (evaluated["model_version"], evaluated["reused"]) == (line.version, True)
 
 
 def test_a_wrong_configuration_is_refused_before_anything_starts(line: Any) -> None:
