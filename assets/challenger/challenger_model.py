@@ -217,7 +217,13 @@ class _Contest:
     def held(
         self, base: TrainedModelRecord, hyperparameters: Hyperparameters, budget: float
     ) -> _Result:
-        """Plan and train a challenger of ``base``, and compare it with the newest trained model."""
+        """Plan and train a challenger, and compare it with the newest trained model.
+
+        Args:
+            base: the trained model that it is to improve.
+            hyperparameters: of the challenger.
+            budget: minutes that its job may take.
+        """
         plan = planned(
             self.context,
             self.store,

@@ -43,12 +43,12 @@ def described(definitions: dg.Definitions) -> dict[str, Any]:
             for spec in sorted(definitions.resolve_all_asset_specs(), key=lambda spec: spec.key)
         },
         "checks": {
-            key.name: {
+            key.to_user_string(): {
                 "asset": key.asset_key.to_user_string(),
                 "blocking": graph.get_check_spec(key).blocking,
                 "description": graph.get_check_spec(key).description,
             }
-            for key in sorted(graph.asset_check_keys, key=lambda key: key.name)
+            for key in sorted(graph.asset_check_keys)
         },
         "jobs": {
             job.name: sorted(key.to_user_string() for key in job.asset_layer.executable_asset_keys)
