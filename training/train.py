@@ -2,7 +2,7 @@
 
 Channels: ``dataset`` (``<version>/manifest.parquet`` and its shards) and, for each net of the
 architecture whose weights are not downloaded, ``weights-0``, ``weights-1`` … (one file). Outputs: the artefact's members in the model folder; ``metrics.json``,
-``history.json`` with ``epoch_times.json``, ``history.png``, ``augmented_batch.jpg``,
+``cross_validation.json`` of a probe with few validation images, ``history.json`` with ``epoch_times.json``, ``history.png``, ``augmented_batch.jpg``,
 ``export_check.npz`` and TensorBoard's files (``tensorboard/``) in the output folder.
 """
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 METRICS = "metrics.json"
 HISTORY = "history.json"
+CROSS_VALIDATION = "cross_validation.json"
 HISTORY_PICTURE = "history.png"
 EPOCH_TIMES = "epoch_times.json"
 """When each entry of the history was complete, in seconds since 1970; null where it is unknown."""
@@ -178,6 +179,7 @@ def train(
     history, held_out = _fitted(net, job, train_split, val_split, container, phases, team)
     phases.begin("calibration", "")
     numbers, temperature, thresholds = _calibrated(held_out, job)
+    _write_cross_validation(container.output_dir, held_out, job)
     phases.begin("export", "exporting to ONNX and checking it against PyTorch")
     manifest, difference = _export(net, job, source, temperature, thresholds, container)
     phases.begin("", "")
@@ -287,6 +289,15 @@ def _calibrated(held_out: "HeldOut", job: Job) -> tuple[dict[str, float], float,
         thresholds = fit_thresholds(probabilities, held_out.targets, job.labels)
     scores = scores_of(calibrated, targets, job.task)
     return {f"val_{name}": value for name, value in scores.items()}, temperature, thresholds
+
+
+def _write_cross_validation(folder: Path, held_out: "HeldOut", job: Job) -> None:
+    """Write the cross-validated scores, if the fit was one: of a probe with few validation images."""
+    from training.fitting.cross_validation import cross_validated
+
+    found = cross_validated(held_out, job.task, job.labels)
+    if found is not None:
+        (folder / CROSS_VALIDATION).write_text(found.model_dump_json(indent=1), encoding="utf-8")
 
 
 def _export(

@@ -11,6 +11,12 @@ import dagster as dg
 
 from assets.dataset.versions import read_card
 from assets.evaluation.candidate import Candidate, require_candidate
+from assets.evaluation.certainty import (
+    certainty,
+    cross_validated_numbers,
+    read_cross_validation,
+    too_few,
+)
 from assets.evaluation.champion import ITSELF, NONE_YET, Champion, find_champion, unless_seen
 from assets.evaluation.evaluation_job import evaluation_job, renamed_since
 from assets.evaluation.records import newest_evaluation, record_evaluation
@@ -83,7 +89,11 @@ def evaluation_report(
         if found.why_none == ITSELF:
             # The reason recorded then: a release of the model since does not change its evaluation.
             found = Champion(None, str(known.get("no_champion", NONE_YET)))
-    evaluation = _Evaluation(model, card, spec.name, report, found, run)
+    cross = read_cross_validation(store, compute, model.model_version)
+    uncertain = certainty(report, _test_share(card), cross)
+    if uncertain:
+        context.log.warning(too_few(report))
+    evaluation = _Evaluation(model, card, spec.name, report, found, run, cross)
     record_evaluation(store, model.model_version, evaluation.record(compute))
     record_materialization(context, store, evaluation.materialization())
     return dg.MaterializeResult(
@@ -100,6 +110,7 @@ def evaluation_report(
             **result.details,
             "evaluation_run": run,
             **report_metadata(report, found, outputs, spec.name),
+            **uncertain,
         },
     )
 
@@ -115,6 +126,7 @@ class _Evaluation:
         report: content of the job's ``report.json``.
         champion: the champion, or why there is none.
         run: id of the registry's run with the scores.
+        cross: cross-validated scores, if the training job made some.
     """
 
     model: Candidate
@@ -123,6 +135,7 @@ class _Evaluation:
     report: Mapping[str, Any]
     champion: Champion
     run: str
+    cross: Mapping[str, Any] | None
 
     def record(self, compute: Compute) -> dict[str, Any]:
         """Return the record that is kept with the model."""
@@ -136,7 +149,10 @@ class _Evaluation:
             "code_version": CODE_VERSION,
             "task": self.card["task"],
             "labels": self.card["labels"],
-            "metrics": scores(self.report),
+            "metrics": {
+                **scores(self.report),
+                **(cross_validated_numbers(self.cross, self.card["task"]) if self.cross else {}),
+            },
             "evaluation_run": self.run,
             "champion": champion.model_version if champion else "",
             "no_champion": self.champion.why_none,
@@ -177,6 +193,11 @@ def _job(
     renamed = renamed_since(store, line.labels, champion, card["labels"])
     champion_digest = champion.digest if champion else ""
     return evaluation_job(card, model.digest, champion_digest, models, renamed=renamed)
+
+
+def _test_share(card: Mapping[str, Any]) -> float:
+    """Return the share of labelled images that become test images; 0 if the card does not say."""
+    return float(card.get("split_policy", {}).get("test", 0.0))
 
 
 def _known(

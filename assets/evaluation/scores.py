@@ -55,11 +55,22 @@ def sentence(numbers: Mapping[str, float], task: str) -> str:
     shown = {"accuracy": accuracy_name(task), "macro_f1": "macro-F1"}
     if task == "multi_label":
         shown |= {"micro_f1": "micro-F1", "mean_average_precision": "mAP"}
-    is_wide = is_too_wide(numbers)
-    return ", ".join(
-        f"{title} {numbers[name]:.3f}{_interval(numbers, name) if is_wide else ''}"
+    if not is_too_wide(numbers):
+        return _listed(numbers, shown, "")
+    told = ", ".join(
+        f"{title} {numbers[name]:.3f}{_interval(numbers, name)}"
         for name, title in shown.items()
         if name in numbers
+    )
+    cross = _listed(numbers, shown, "cross_validated_")
+    return f"{told} (too few images to tell; cross-validated: {cross})" if cross else told
+
+
+def _listed(numbers: Mapping[str, float], shown: Mapping[str, str], prefix: str) -> str:
+    return ", ".join(
+        f"{title} {numbers[prefix + name]:.3f}"
+        for name, title in shown.items()
+        if prefix + name in numbers
     )
 
 

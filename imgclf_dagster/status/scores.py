@@ -67,8 +67,10 @@ class Scores:
         """
         metrics = self.by_digest.get(digest)
         why = ""
-        if metrics is None:
-            own = self.record(model_version)
+        own = self.record(model_version)
+        if metrics is not None:
+            metrics = {**metrics, **_cross_validated(own)}
+        else:
             if own is not None and own["dataset_version"] == self.dataset_version:
                 metrics = {**own["metrics"]}
                 metrics.pop("test_images", None)
@@ -97,6 +99,15 @@ class Scores:
         self.note(error)
         if isinstance(error, DamagedObject):
             self.damaged.setdefault(version, error.key)
+
+
+def _cross_validated(record: Mapping[str, Any] | None) -> dict[str, float]:
+    """Return the scores of a record that are not in a report: those of the training job."""
+    return {
+        name: value
+        for name, value in (record["metrics"] if record else {}).items()
+        if name.startswith("cross_validated_")
+    }
 
 
 def same_images(

@@ -55,6 +55,17 @@ class Scores(BaseModel):
     intervals: dict[str, tuple[float, float]] = {}
 
 
+class CrossValidation(Scores):
+    """Scores of a probe on its training and validation images, each in a fold that was held out.
+
+    The models of the folds were fitted on fewer images than the final one, with the regularisation
+    that was the best over all folds.
+    """
+
+    folds: int
+    images: int
+
+
 class ModelScores(Scores):
     """The numbers of a named model."""
 

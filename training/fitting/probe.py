@@ -67,10 +67,11 @@ def fit_probe(
     parts.clear()  # a second copy of all features
     targets = np.concatenate([train.targets, val.targets])
     split = (np.arange(len(train)), np.arange(len(train), total))
-    chosen = [split]
+    chosen, groups = [split], np.concatenate([_groups(train), _groups(val)])
     if len(val) < FEW_IMAGES:
-        chosen = folds_of(targets, np.concatenate([_groups(train), _groups(val)])) or chosen
-    strength, history, held_out = _chosen_strength(features, targets, classes, chosen, task, report)
+        chosen = folds_of(targets, groups) or chosen
+    strength, history, logits = _chosen_strength(features, targets, classes, chosen, task, report)
+    held_out = _held_out(logits, targets, groups, chosen)
     final = _Fit(features, targets, task, classes).at(strength)
     with torch.no_grad():
         net.head.weight.copy_(torch.from_numpy(final.weight))
@@ -90,7 +91,7 @@ def _chosen_strength(
     folds: Sequence[tuple[np.ndarray, np.ndarray]],
     task: Task,
     report: Callable[[dict[str, float]], None],
-) -> tuple[float, list[dict[str, float]], HeldOut]:
+) -> tuple[float, list[dict[str, float]], np.ndarray]:
     """Try strengths until the loss of the held-out images rises.
 
     Args:
@@ -102,7 +103,8 @@ def _chosen_strength(
         report: called with the numbers of each strength tried.
 
     Returns:
-        The strength of least loss, the reported numbers, and the held-out logits at that strength.
+        The strength of least loss, the reported numbers, and the held-out logits at that strength,
+        fold by fold.
     """
     from training.fitting.watched import scores_of
 
@@ -123,7 +125,19 @@ def _chosen_strength(
             break
         best = strength, logits
     assert best is not None
-    return best[0], history, HeldOut(best[1], truth, len(folds))
+    return best[0], history, best[1]
+
+
+def _held_out(
+    logits: np.ndarray,
+    targets: np.ndarray,
+    groups: np.ndarray,
+    folds: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> HeldOut:
+    """Put the logits, fold by fold, beside what is known of their images."""
+    rows = np.concatenate([held for _, held in folds])
+    fold = np.repeat(np.arange(len(folds)), [len(held) for _, held in folds])
+    return HeldOut(logits, targets[rows], len(folds), fold, groups[rows])
 
 
 class _Fit:

@@ -14,7 +14,7 @@ from training.fitting.architectures import Classifier
 from training.fitting.folds import folds_of
 from training.fitting.held_out import HeldOut
 from training.fitting.losses import loss_of
-from training.fitting.probe import fit_probe
+from training.fitting.probe import _groups, fit_probe
 from training.fitting.regression import Regression
 
 pytestmark = pytest.mark.unit
@@ -106,6 +106,11 @@ def test_held_out_logits_are_of_models_that_did_not_see_the_image() -> None:
     accuracy = (held_out.logits.argmax(1) == held_out.targets).mean()
     assert held_out.folds == 5
     assert accuracy < 0.75
+    groups = [*_groups(train).tolist(), *_groups(val).tolist()]
+    known = dict(zip(groups, targets.tolist(), strict=True))
+    assert sorted(held_out.groups.tolist()) == sorted(groups)
+    assert [known[group] for group in held_out.groups.tolist()] == held_out.targets.tolist()
+    assert np.bincount(held_out.fold).tolist() == [12] * 5
     assert all(tried["val_loss"] > 0.6 for tried in history)
 
 
