@@ -61,7 +61,7 @@ class Hyperparameters(BaseModel):
         ge=8,
         le=1024,
         description="Width and height in pixels of the images that the model sees; default: those "
-        "of the net's pretraining (scratch: 160).",
+        "of the net's pretraining (of several nets, the smallest; scratch: 160).",
     )
     resize: Resize = Field(
         "squash",

@@ -121,10 +121,7 @@ def build(
         return Classifier(_small_backbone(), _SMALL_WIDTHS[-1], classes, preprocessing)
     sources = [net_source(name) for name in nets_of(parameters.architecture)]
     given = [*weights, *[None] * (len(sources) - len(weights))]
-    built = [
-        _sized_backbone(source, _size_for(source, parameters, len(sources)), state)
-        for source, state in zip(sources, given, strict=True)
-    ]
+    built = _sized_backbones(sources, given, parameters.image_size)
     if len(built) == 1:
         ((backbone, features, own),) = built
         return Classifier(backbone, features, classes, replace(own, resize=parameters.resize))
@@ -140,13 +137,35 @@ def build(
     return Classifier(backbone, sum(features for _, features, _ in built), classes, plain)
 
 
-def _size_for(source: NetSource, parameters: Hyperparameters, nets: int) -> int:
-    """Return the width and height in pixels of the images for one of several nets."""
-    own, asked = source.preprocessing.size, parameters.image_size
-    if asked is None or nets == 1:
-        return asked or own
-    # A finished model is built again with the size of its largest net.
-    return min(own, asked)
+def _sized_backbones(
+    sources: Sequence[NetSource], weights: Sequence[Weights | None], asked: int | None
+) -> list[tuple[nn.Module, int, Preprocessing]]:
+    """Build the backbones of a job, see ``_sized_backbone``.
+
+    Args:
+        sources: the nets.
+        weights: of each net.
+        asked: width and height of the images in pixels; ``None``: those of the net's pretraining, of
+            several nets the smallest, so that an image is resized once.
+    """
+    own = [source.preprocessing.size for source in sources]
+
+    def built(sizes: Sequence[int]) -> list[tuple[nn.Module, int, Preprocessing]]:
+        parts = zip(sources, sizes, weights, strict=True)
+        return [_sized_backbone(source, size, state) for source, size, state in parts]
+
+    if len(sources) == 1:
+        return built([asked or own[0]])
+    if asked is not None:
+        # A finished model is built again with the size of its largest net: models of older versions
+        # have nets of several sizes.
+        return built([min(size, asked) for size in own])
+    try:
+        return built([min(own)] * len(own))
+    except PermanentFailure:
+        if len(set(own)) == 1:
+            raise
+        return built(own)  # a net that takes no other size, as some transformers
 
 
 def _sized_backbone(

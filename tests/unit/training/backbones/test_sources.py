@@ -1,5 +1,6 @@
 """Nets of torchvision and timm, their preprocessing and their weights."""
 
+from collections.abc import Callable
 from pathlib import Path
 from urllib.error import URLError
 
@@ -7,14 +8,21 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from torch import nn
 from torchvision import models
 
 from training.backbones import weights as files
-from training.backbones.sources import net_source
+from training.backbones.sources import NetSource, net_source
 from training.backbones.weights import PACKAGES, find_all_weights, find_weights
 from training.config import Hyperparameters
 from training.errors import PermanentFailure, WeightsUnavailable
-from training.fitting.architectures import Classifier, Concatenation, build, load_weights
+from training.fitting.architectures import (
+    Classifier,
+    Concatenation,
+    _sized_backbones,
+    build,
+    load_weights,
+)
 from training.images.preprocessing import MEAN, STD, Preprocessing
 
 pytestmark = pytest.mark.unit
@@ -91,7 +99,23 @@ def test_the_size_is_the_nets_own_unless_it_is_set() -> None:
     assert build(Hyperparameters(recipe="scratch"), 2).preprocessing.size == 160
 
 
-def test_concatenated_nets_each_see_their_own_size_and_normalisation() -> None:
+def test_nets_of_which_one_takes_no_other_size_each_see_their_own() -> None:
+    def rigid(size: int, _weights: object) -> nn.Module:
+        if size != 32:
+            raise ValueError("positions of 32 x 32 pixels")
+        return nn.Flatten()
+
+    def source(name: str, size: int, build_net: Callable[..., nn.Module]) -> NetSource:
+        return NetSource(name, Preprocessing(size=size), "", build_net, dict)
+
+    nets = [source("rigid", 32, rigid), source("any", 24, lambda *_: nn.Flatten())]
+    built = _sized_backbones(nets, [None, None], None)
+    assert [how.size for _, _, how in built] == [32, 24]
+    with pytest.raises(PermanentFailure, match="rigid"):
+        _sized_backbones(nets[:1], [None], 24)
+
+
+def test_concatenated_nets_see_one_size_and_each_its_own_normalisation() -> None:
     job = _job(f"{LITE0}+mobilenet_v2", None)
     torch.manual_seed(0)
     both = build(job, 2).eval()
@@ -99,10 +123,10 @@ def test_concatenated_nets_each_see_their_own_size_and_normalisation() -> None:
     assert both.backbone.sizes == [224, 224]
     small = build(_job("tf_efficientnet_lite2+mobilenet_v2", None), 2)
     assert isinstance(small.backbone, Concatenation)
-    assert (small.backbone.sizes, small.preprocessing.size) == ([260, 224], 260)
+    assert (small.backbone.sizes, small.preprocessing.size) == ([224, 224], 224)
     again = build(_job("tf_efficientnet_lite2+mobilenet_v2", 260), 2)
     assert isinstance(again.backbone, Concatenation)
-    assert again.backbone.sizes == [260, 224]  # as a finished model is built again
+    assert again.backbone.sizes == [260, 224]  # as models of older versions are built again
 
     images = torch.rand(2, 3, 224, 224) * 255
     lite, mobile = both.backbone.backbones
