@@ -257,6 +257,7 @@ def colour_artefact() -> Callable[..., Path]:
         thresholds: dict[str, float] | None = None,
         model_version: str = "train-000000000000",
         dataset_version: str = "0" * 16,
+        recipe: str = "scratch",
     ) -> Path:
         weights = np.zeros((3, len(labels)), dtype=np.float32)
         for index in range(len(labels)):
@@ -296,7 +297,7 @@ def colour_artefact() -> Callable[..., Path]:
             dataset_version=dataset_version,
             code_version="1",
             model_version=model_version,
-            recipe="scratch",
+            recipe=recipe,
             architecture="colour",
             opset=20,
             created_by="tests",

@@ -119,7 +119,7 @@ class EvaluationReport(ModelScores):
         labels: the candidate's labels in its order, then others the data set holds.
         majority_baseline_accuracy: best accuracy of always answering the same labels.
         val: numbers on the validation split, for information: temperature and thresholds were
-            fitted there.
+            fitted there; ``None`` for a probe, whose head is fitted there.
         champion: numbers of the champion; labels it does not know count as wrong.
         mcnemar_p: two-sided exact McNemar test that both are equally often right.
         paired: ``PairedCounts`` by label; empty without a champion.

@@ -126,6 +126,18 @@ def colour_images(
     return images
 
 
+def test_a_probe_is_not_scored_on_the_validation_images_that_it_learnt_from(
+    job: Job, put_model: Callable[..., None]
+) -> None:
+    job.put_data(colour_images({"train": 1, "val": 2, "test": 3}))
+    put_model("model", recipe="probe")
+
+    report = job.run()
+
+    assert (report["n_test"], report["n_val"], report["val"]) == (9, 0, None)
+    assert pq.read_table(job.output / "predictions.parquet")["split"].to_pylist() == ["test"] * 9
+
+
 def test_leaves_a_true_report_predictions_and_pictures(
     job: Job, put_model: Callable[..., None]
 ) -> None:
