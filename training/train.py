@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 METRICS = "metrics.json"
 HISTORY = "history.json"
 CROSS_VALIDATION = "cross_validation.json"
+LICENCES = "licences.json"
+"""Of the pretrained weights and their nets; see ``training.backbones.licences``."""
+
 HISTORY_PICTURE = "history.png"
 EPOCH_TIMES = "epoch_times.json"
 """When each entry of the history was complete, in seconds since 1970; null where it is unknown."""
@@ -180,6 +183,7 @@ def train(
     phases.begin("calibration", "")
     numbers, temperature, thresholds = _calibrated(held_out, job)
     _write_cross_validation(container.output_dir, held_out, job)
+    _write_licences(container.output_dir, job)
     phases.begin("export", "exporting to ONNX and checking it against PyTorch")
     manifest, difference = _export(net, job, source, temperature, thresholds, container)
     phases.begin("", "")
@@ -298,6 +302,19 @@ def _write_cross_validation(folder: Path, held_out: "HeldOut", job: Job) -> None
     found = cross_validated(held_out, job.task, job.labels)
     if found is not None:
         (folder / CROSS_VALIDATION).write_text(found.model_dump_json(indent=1), encoding="utf-8")
+
+
+def _write_licences(folder: Path, job: Job) -> None:
+    """Write the licences of the pretrained weights; an empty list for random ones."""
+    from training.backbones.licences import net_licence
+    from training.backbones.sources import net_source
+    from training.backbones.weights import nets_of
+
+    found = []
+    if job.parameters.uses_weights:
+        for net, file in zip(nets_of(job.parameters.architecture), job.weights, strict=True):
+            found.append(net_licence(net_source(net), file).model_dump())
+    (folder / LICENCES).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def _export(

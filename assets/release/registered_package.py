@@ -4,9 +4,11 @@ import dagster as dg
 
 from assets.evaluation.evaluation_report import evaluation_report
 from assets.evaluation.records import newest_evaluation
+from assets.release.model_card import licence_sentence, model_card, read_licences
 from assets.release.release_asset import refuse_on, release_asset
 from assets.release.verification import package_objections
 from object_store.store import ObjectStore
+from resources.compute.compute import Compute
 from resources.registry.registry import ModelPackage, ModelRegistry
 
 
@@ -17,7 +19,10 @@ from resources.registry.registry import ModelPackage, ModelRegistry
     "and an approval status, which is the source of truth for its release.",
 )
 def registered_package(
-    context: dg.AssetExecutionContext, store: dg.ResourceParam[ObjectStore], registry: ModelRegistry
+    context: dg.AssetExecutionContext,
+    store: dg.ResourceParam[ObjectStore],
+    compute: Compute,
+    registry: ModelRegistry,
 ) -> dg.MaterializeResult:
     """Register the model version of this partition, if it passed its checks."""
     version = context.partition_key
@@ -27,6 +32,8 @@ def registered_package(
             f"{version} was never evaluated; materialize evaluation_report first",
             allow_retries=False,
         )
+    licences = read_licences(compute, version)
+    card = model_card(evaluation, licences)
     package = ModelPackage(
         model_version=version,
         # Of the artefact that was evaluated. What deploys it compares the artefact with it.
@@ -39,6 +46,8 @@ def registered_package(
         labels=tuple(evaluation["labels"]),
         metrics=evaluation["metrics"],
         evaluation_run=evaluation["evaluation_run"],
+        card=card,
+        licences=licence_sentence(licences),
     )
     refuse_on(version, package_objections(store, package), "registered")
     package = registry.register(package)
@@ -51,6 +60,7 @@ def registered_package(
             "dataset_version": package.dataset_version,
             "approval_status": package.approval_status,
             "model": package.model_key,
+            "model card": dg.MetadataValue.md(card),
             **package.metrics,
         },
     )

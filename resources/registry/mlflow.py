@@ -39,6 +39,9 @@ from training.container.quick_imports import without_collection
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
+_DESCRIPTION_CHARACTERS = 5000
+"""Most characters of MLflow's column of descriptions."""
+
 _IDENTITY_TAGS = ("model_version", "digest", "dataset_version", "code_version")
 
 
@@ -276,9 +279,11 @@ class MlflowRegistry(ModelRegistry):
             self.project,
             source=source,
             run_id=package.evaluation_run or None,
+            description=package.card[:_DESCRIPTION_CHARACTERS] or None,
             tags={
                 **{name: getattr(package, name) for name in _IDENTITY_TAGS},
-                "imgclf.package": package.model_dump_json(),
+                # The card is the description: a tag has at most 8,000 characters.
+                "imgclf.package": package.model_dump_json(exclude={"card"}),
                 "approval_status": package.approval_status,
             },
         )

@@ -50,6 +50,8 @@ class ModelPackage(BaseModel):
     task: Task = "single_label"
     labels: tuple[str, ...] = ()
     metrics: dict[str, float] = {}
+    card: str = Field(default="", description="Model card, Markdown; not read back from MLflow.")
+    licences: str = Field(default="", description="Of its pretrained weights, in one line.")
     evaluation_run: str = Field(default="", description="Id of the run made by log_evaluation.")
     approval_status: ApprovalStatus = "PendingManualApproval"
     approver: str = ""

@@ -40,8 +40,7 @@ def create_request(
     """
     request: dict[str, Any] = {
         "ModelPackageGroupName": group,
-        "ModelPackageDescription": f"{package.model_version}: trained on data set "
-        f"{package.dataset_version}",
+        "ModelPackageDescription": _description(package),
         "ModelApprovalStatus": "PendingManualApproval",
         "Domain": "COMPUTER_VISION",
         "Task": "IMAGE_CLASSIFICATION",
@@ -83,6 +82,13 @@ def package_of(described: Mapping[str, Any], document: bytes, decision: Decision
             "created_at": described["CreationTime"],
         }
     )
+
+
+def _description(package: ModelPackage) -> str:
+    """Return the description, whose beginning names the model version; at most 1,024 characters."""
+    text = f"{package.model_version}: trained on data set {package.dataset_version}"
+    told = "".join(c for c in package.licences if c.isprintable())
+    return f"{text}; {told}"[:1024] if told else text
 
 
 def _metadata(package: ModelPackage) -> dict[str, str]:

@@ -37,6 +37,7 @@ class NetSource:
 
     Attributes:
         name: of the net.
+        library: the package that has its code: torchvision or timm.
         preprocessing: that its ImageNet weights expect.
         license: of its ImageNet weights; empty: the library does not say.
         build: builds the net without its classifier, for images of a size in pixels; with the
@@ -45,6 +46,7 @@ class NetSource:
     """
 
     name: str
+    library: str
     preprocessing: Preprocessing
     license: str
     build: Callable[[int, Weights | None], nn.Module]
@@ -136,6 +138,7 @@ def _torchvision_source(name: str) -> NetSource:
     interpolation = prepared.interpolation.value
     return NetSource(
         name=name,
+        library="torchvision",
         preprocessing=Preprocessing(
             mean=tuple(prepared.mean),
             std=tuple(prepared.std),
@@ -201,6 +204,7 @@ def _timm_source(name: str, plain: str) -> NetSource:
         )
     return NetSource(
         name=name,
+        library="timm",
         preprocessing=preprocessing,
         license=str(getattr(settings, "license", None) or ""),
         build=lambda size, weights: _timm_net(name, plain, size, weights),

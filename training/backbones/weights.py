@@ -26,12 +26,14 @@ class WeightsPackage:
         module: name to import it by.
         file: path of the weights below the module's folder.
         sha256: of the file.
+        license: of the weights, by the LICENSE file in the package.
     """
 
     distribution: str
     module: str
     file: str
     sha256: str
+    license: str = "Apache-2.0"
 
 
 PACKAGES = {

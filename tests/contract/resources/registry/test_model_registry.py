@@ -199,6 +199,15 @@ def test_approval_of_another_digest_or_by_nobody_changes_nothing(registry: Model
     assert registry.get("train-1") == registered
 
 
+def test_the_model_card_is_the_description_of_the_version(mlflow: MlflowRegistry) -> None:
+    from mlflow.tracking import MlflowClient
+
+    known = mlflow.register(package(card="# card\n" + "long " * 2000))
+    shown = MlflowClient(mlflow.tracking_uri).get_model_version("shop", known.registry_version)
+    assert shown.description.startswith("# card\nlong")
+    assert len(shown.description) == 5000
+
+
 @pytest.mark.parametrize("survives", range(6))
 def test_a_decision_that_is_cut_short_at_a_server_approves_nothing(
     mlflow: MlflowRegistry, monkeypatch: pytest.MonkeyPatch, survives: int
