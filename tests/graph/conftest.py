@@ -497,7 +497,9 @@ def aws_settings(bed: TestBed) -> Iterator[dict[str, Any]]:
     with pytest.MonkeyPatch.context() as patched:
         for name, value in bed.environ.items():
             patched.setenv(name, value)
+        bed.settings(time_scale=1000)  # each update of prod would wait for 9 s
         yield {"profile": "aws", "aws": aws_section(bed)}
+        bed.settings(time_scale=100)
 
 
 @pytest.fixture(scope="session")
