@@ -46,9 +46,12 @@ from resources.registry.mlflow import MlflowRegistry
 from resources.registry.registry import ModelPackage, ModelRegistry
 from serving.deployments import DeploymentRecord, record_key
 from tests.dagster_costs import copied
+from tests.graph.done_jobs import done_jobs
 from tests.graph.played_jobs import PlayedJobs
 from tests.testbed.account import aws_section
 from tests.testbed.bed import TestBed
+
+__all__ = ["done_jobs"]
 
 COLOURS = {"red": (200, 60, 60), "green": (60, 200, 60), "blue": (60, 60, 200)}
 MORNING = datetime(2026, 1, 5, 8, tzinfo=UTC)
@@ -345,18 +348,8 @@ class Shop(World):
             code_version="1",
             labels=("red", "green", "blue"),
         )
-        described = package.model_dump(
-            include={
-                "model_version",
-                "digest",
-                "model_key",
-                "dataset_version",
-                "code_version",
-                "task",
-                "labels",
-                "metrics",
-            }
-        )
+        named = {"model_version", "digest", "model_key", "dataset_version", "code_version"}
+        described = package.model_dump(include={*named, "task", "labels", "metrics"})
         record_evaluation(
             self.store, version, {**described, "job": f"eval-{version[6:]}", "evaluation_run": ""}
         )

@@ -41,6 +41,7 @@ class Room:
     server: LabelStudioServer | None = None
     project: int = 0
     photos: dict[str, str] = field(default_factory=dict)
+    _ids: dict[str, int] = field(default_factory=dict)
 
     # --- before ----------------------------------------------------------------------------
 
@@ -160,11 +161,18 @@ class Room:
         found = self.call("GET", path)["tasks"]
         named = {task["data"]["sample_id"]: task for task in found}
         assert len(named) == len(found)
+        self._ids = {image: task["id"] for image, task in named.items()}
         return named
+
+    def task_id(self, image: str) -> int:
+        """The task of an image; the server is asked if it was not seen before."""
+        if image not in self._ids:
+            self.tasks()
+        return self._ids[image]
 
     def answer(self, image: str, *labels: str, skip: bool = False) -> None:
         """Somebody labels the task of ``image``, and the line hears of it."""
-        task = self.tasks()[image]["id"]
+        task = self.task_id(image)
         value = {"choices": [*labels]}
         region = {"from_name": "label", "to_name": "image", "type": "choices", "value": value}
         body = {

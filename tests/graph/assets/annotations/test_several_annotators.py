@@ -114,10 +114,10 @@ def test_two_who_disagree_are_shown_the_image_again_until_they_agree(
 ) -> None:
     first, second = two
     disputed, agreed, *_ = sorted(room.tasks())
-    number = room.tasks()[disputed]["id"]
+    number = room.task_id(disputed)
     first.say(number, "red", room.project)
     for one in two:
-        one.say(room.tasks()[agreed]["id"], "blue", room.project)
+        one.say(room.task_id(agreed), "blue", room.project)
     room.look()
     assert room.build()["to review"] == 0  # one voice contradicts nobody
     theirs = second.say(number, "green", room.project)
@@ -146,7 +146,7 @@ def test_a_third_voice_settles_it_and_two_against_one_is_an_answer(
 ) -> None:
     room.studio.project.ensure_overlap(Overlap(3, 100))
     image = min(room.tasks())
-    number = room.tasks()[image]["id"]
+    number = room.task_id(image)
     for who, text in zip(two, ("red", "green"), strict=True):
         who.say(number, text, room.project)
     room.look()

@@ -9,18 +9,11 @@ import pytest
 from assets.model.feature_store import embedded_model, read_features, read_probabilities
 from assets.model.models_in_use import models_in_use, read_model_manifest
 from object_store.contents.damage import DamagedObject
+from tests.graph.done_jobs import MODEL, PICTURES, SPLIT, DoneJobs
 
 pytestmark = pytest.mark.graph
 
 LINE = ("raw_images", "annotations", "dataset", "trained_model")
-RECIPE = {
-    "recipe": "scratch",
-    "image_size": 16,
-    "epochs": 4,
-    "batch_size": 8,
-    "learning_rate": 0.01,
-    "augmentation": "none",
-}
 PROBE = {"recipe": "probe", "architecture": "shufflenet_v2_x0_5", "image_size": 32}
 
 
@@ -41,16 +34,18 @@ def trained(
     tmp_path_factory: pytest.TempPathFactory,
     open_shop: Callable[..., Any],
     photo: Callable[..., bytes],
+    done_jobs: DoneJobs,
 ) -> Any:
-    """A home with a small trained model, 36 labelled and 8 other pictures, on each profile."""
+    """A home with a small trained model, 72 labelled and 8 other pictures, on each profile."""
     home = tmp_path_factory.mktemp("embeddings") / "home"
     profile = request.getfixturevalue("aws_settings") if request.param == "aws" else {}
-    split = {"train": 0.6, "val": 0.2, "test": 0.2}
-    shop = open_shop(home, training=RECIPE, split=split, **profile)
-    shop.add_classes(12)
-    unlabelled(shop, photo, 8)
-    outcome = shop.run(*LINE)
+    shop = open_shop(home, training=MODEL, split=SPLIT, **profile)
+    shop.add_classes(PICTURES)
+    with done_jobs.shared(shop.compute):
+        outcome = shop.run(*LINE)
     assert "trained_model" in outcome.materialized, outcome.why
+    unlabelled(shop, photo, 8)
+    assert shop.run("raw_images").success
     shop.version = outcome.metadata("trained_model")["model_version"]
     return shop
 
@@ -59,7 +54,7 @@ def test_the_newest_model_looks_at_every_picture(trained: Any, photo: Callable[.
     done = trained.run("embeddings")
     assert done.success, done.why
     found = done.metadata("embeddings")
-    assert found["looked_at_now"] == found["images"] == 44
+    assert found["looked_at_now"] == found["images"] == 80
     assert "newest" in found["models"]
     assert "(data:image/png" in found["map"]
     model = embedded_model(trained.store, trained.version)
@@ -132,8 +127,7 @@ def weights(tmp_path: Any) -> Any:
 def test_a_frozen_net_looks_at_a_picture_once_whatever_model_comes(
     empty_world: Callable[..., Any], tmp_path: Any, weights: Any, photo: Callable[..., bytes]
 ) -> None:
-    split = {"train": 0.6, "val": 0.2, "test": 0.2}
-    world = empty_world(tmp_path / "home", training=PROBE, weights_dir=weights, split=split)
+    world = empty_world(tmp_path / "home", training=PROBE, weights_dir=weights, split=SPLIT)
     world.add_classes(14)
     unlabelled(world, photo, 4)
     world.run("raw_images", "annotations")

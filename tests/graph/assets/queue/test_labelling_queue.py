@@ -235,7 +235,7 @@ def test_an_image_that_got_its_label_elsewhere_is_taken_back(room: Room) -> None
     room.build()
     image, worked_on = sorted(room.tasks())[:2]
     draft = {"result": [], "lead_time": 1.0, "project": room.project}
-    path = f"/api/tasks/{room.tasks()[worked_on]['id']}/drafts"
+    path = f"/api/tasks/{room.task_id(worked_on)}/drafts"
     room.call("POST", path, **draft)
     for labelled in (image, worked_on):
         room.world.label(labelled, room.photos[labelled], at=room.world.later())
@@ -251,7 +251,7 @@ def test_what_somebody_skipped_is_not_asked_again(room: Room) -> None:
     room.build()
     image = min(room.tasks())
     room.answer(image, skip=True)
-    room.call("DELETE", f"/api/tasks/{room.tasks()[image]['id']}/")
+    room.call("DELETE", f"/api/tasks/{room.task_id(image)}/")
     for asked in sorted(room.tasks())[:4]:
         room.answer(asked, room.photos[asked])
     assert room.build()["added"] == 5

@@ -18,17 +18,10 @@ from labelling.label_studio.ledger import label_studio_key
 from labelling.labels.snapshots import AnnotationSnapshot, PredictionOrigin
 from labelling.report.report import LabellingReport
 from resources.label_studio.types import LabelStudioDown
+from tests.graph.done_jobs import MODEL, PICTURES, SPLIT, DoneJobs
 
 pytestmark = pytest.mark.graph
 
-RECIPE = {
-    "recipe": "scratch",
-    "image_size": 16,
-    "epochs": 4,
-    "batch_size": 8,
-    "learning_rate": 0.01,
-    "augmentation": "none",
-}
 MORNING = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 
@@ -80,14 +73,15 @@ def line(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     open_shop: Callable[..., Any],
+    done_jobs: DoneJobs,
 ) -> Any:
     """A home with a trained model, on each profile."""
     home = tmp_path_factory.mktemp("report") / "home"
     profile = request.getfixturevalue("aws_settings") if request.param == "aws" else {}
-    split = {"train": 0.6, "val": 0.2, "test": 0.2}
-    shop = open_shop(home, training=RECIPE, split=split, **profile)
-    shop.add_classes(24)
-    done = shop.run("raw_images", "annotations", "dataset", "trained_model")
+    shop = open_shop(home, training=MODEL, split=SPLIT, **profile)
+    shop.add_classes(PICTURES)
+    with done_jobs.shared(shop.compute):
+        done = shop.run("raw_images", "annotations", "dataset", "trained_model")
     assert done.success, done.why
     return shop
 
