@@ -1,7 +1,5 @@
 """The asset graph in a home of its own, and pictures to feed it with."""
 
-import hashlib
-import io
 import os
 import shutil
 import tempfile
@@ -15,7 +13,6 @@ from typing import Any
 import dagster as dg
 import numpy as np
 import pytest
-from PIL import Image, PngImagePlugin
 from typer.testing import CliRunner, Result
 
 from assets import retries
@@ -47,42 +44,17 @@ from resources.registry.registry import ModelPackage, ModelRegistry
 from serving.deployments import DeploymentRecord, record_key
 from tests.dagster_costs import copied
 from tests.graph.done_jobs import done_jobs
+from tests.graph.pictures import COLOURS, pattern, photo, png, sha
 from tests.graph.played_jobs import PlayedJobs
 from tests.testbed.account import aws_section
 from tests.testbed.bed import TestBed
 
 __all__ = ["done_jobs"]
 
-COLOURS = {"red": (200, 60, 60), "green": (60, 200, 60), "blue": (60, 60, 200)}
 MORNING = datetime(2026, 1, 5, 8, tzinfo=UTC)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 DATASET = "d" * 16
 """A data set version that stands in the store by its sources only, for tests of the release."""
-
-
-def sha(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def pattern(seed: int) -> np.ndarray:
-    """A coarse random picture, float in -1…1, 32 x 32: perceptually unlike any other seed's."""
-    coarse = np.random.default_rng(seed).uniform(-1, 1, (6, 6)).astype(np.float32)
-    return np.asarray(Image.fromarray(coarse).resize((32, 32), Image.Resampling.BICUBIC))
-
-
-def png(shape: np.ndarray, colour: str = "red", note: str = "") -> bytes:
-    """A PNG of ``shape`` tinted in ``colour``; ``note`` changes its bytes and no pixel."""
-    pixels = np.array(COLOURS[colour])[None, None] + 45 * shape[..., None]
-    info = PngImagePlugin.PngInfo()
-    info.add_text("note", note)
-    file = io.BytesIO()
-    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "PNG", pnginfo=info)
-    return file.getvalue()
-
-
-def photo(seed: int, colour: str = "red") -> bytes:
-    """Picture number ``seed``, of class ``colour``."""
-    return png(pattern(seed), colour)
 
 
 @dataclass
