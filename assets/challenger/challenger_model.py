@@ -29,6 +29,7 @@ from assets.retries import retried
 from object_store.store import ObjectStore
 from resources.compute.compute import Compute
 from resources.endpoints.endpoint_host import Endpoints
+from resources.registry.registry import ModelRegistry
 from training.config import CODE_VERSION, Hyperparameters
 
 KEPT = "kept"
@@ -95,6 +96,7 @@ def build_challenger_model(policy: TrainingPolicy) -> dg.AssetsDefinition:
         config: config_type,  # type: ignore[valid-type] # a class made at run time
         store: dg.ResourceParam[ObjectStore],
         compute: Compute,
+        registry: ModelRegistry,
         endpoints: Endpoints,
         line: dg.ResourceParam[Line],
     ) -> dg.MaterializeResult:
@@ -105,6 +107,7 @@ def build_challenger_model(policy: TrainingPolicy) -> dg.AssetsDefinition:
             config: hyperparameters and the budget.
             store: with data sets and models.
             compute: runs the jobs.
+            registry: logs the training.
             endpoints: knows the model in production.
             line: the settings.
 
@@ -121,7 +124,7 @@ def build_challenger_model(policy: TrainingPolicy) -> dg.AssetsDefinition:
             ) from None
         base = require_materialization(context.instance, store, TrainedModelRecord)
         request = challenge_request(base, hyperparameters, budget, line)
-        contest = _Contest(context, store, compute, endpoints, line)
+        contest = _Contest(context, store, compute, registry, endpoints, line)
         result = contest.held(base, hyperparameters, budget)
         context.log.info(result.text)
         record_materialization(context, store, result.record(base.model_version, request))
@@ -211,6 +214,7 @@ class _Contest:
     context: dg.AssetExecutionContext
     store: ObjectStore
     compute: Compute
+    registry: ModelRegistry
     endpoints: Endpoints
     line: Line
 
@@ -240,6 +244,7 @@ class _Contest:
             self.context,
             self.store,
             self.compute,
+            self.registry,
             self.line,
             hyperparameters.model_copy(update={"epochs": plan.epochs}),
             base.dataset_version,

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 from assets.dataset.dataset import dataset
 from assets.dataset.versions import DATASETS, dataset_prefix, read_card
 from assets.line import OWNERS, Line, fingerprint
+from assets.model.tracking import TrainingTracker
 from assets.pictures import optional_picture, picture
 from assets.policies import TrainingPolicy
 from assets.records.dataset import DatasetRecord
@@ -24,6 +25,7 @@ from object_store.store import ObjectStore
 from resources.compute.compute import Compute, JobResult
 from resources.compute.job_names import job_name
 from resources.compute.job_spec import Channel, JobSpec, LocalChannel
+from resources.registry.registry import ModelRegistry
 from training.backbones.weights import find_all_weights, sha256_of_weights, weights_channel_of
 from training.config import CODE_VERSION, Hyperparameters
 from training.errors import PermanentFailure
@@ -86,6 +88,7 @@ def build_trained_model(policy: TrainingPolicy) -> dg.AssetsDefinition:
         config: config_type,  # type: ignore[valid-type] # a class made at run time
         store: dg.ResourceParam[ObjectStore],
         compute: Compute,
+        registry: ModelRegistry,
         line: dg.ResourceParam[Line],
     ) -> dg.MaterializeResult:
         """Train a model, unless the same one exists.
@@ -95,6 +98,7 @@ def build_trained_model(policy: TrainingPolicy) -> dg.AssetsDefinition:
             config: hyperparameters, and optionally a data set version.
             store: with the data sets.
             compute: runs the training job.
+            registry: logs the training.
             line: the settings.
 
         Raises:
@@ -114,7 +118,7 @@ def build_trained_model(policy: TrainingPolicy) -> dg.AssetsDefinition:
             ) from None
         if asked.recipe == "auto":
             context.log.info(_auto_text(asked))
-        trained = run_training(context, store, compute, line, hyperparameters, version)
+        trained = run_training(context, store, compute, registry, line, hyperparameters, version)
         made = TrainedModelRecord(
             model_version=trained.name,
             dataset_version=version,
@@ -167,6 +171,7 @@ class TrainedJob:
         metrics: content of ``metrics.json``.
         outputs: its files other than the model, by name.
         result: how it ran.
+        tracked: metadata on its run in MLflow.
     """
 
     name: str
@@ -176,6 +181,7 @@ class TrainedJob:
     metrics: Mapping[str, Any]
     outputs: Mapping[str, bytes]
     result: JobResult
+    tracked: Mapping[str, str]
 
     def metadata(self, compute: Compute) -> dict[str, Any]:
         """Return what a person wants to see of it."""
@@ -190,6 +196,7 @@ class TrainedJob:
             "configuration": dg.MetadataValue.json(self.hyperparameters.model_dump()),
             **_numbers(self.metrics),
             **self.result.details,
+            **self.tracked,
             **_history(self.outputs, self.name),
         }
 
@@ -198,6 +205,7 @@ def run_training(
     context: dg.AssetExecutionContext,
     store: ObjectStore,
     compute: Compute,
+    registry: ModelRegistry,
     line: Line,
     hyperparameters: Hyperparameters,
     version: str,
@@ -210,6 +218,7 @@ def run_training(
         context: Dagster's context, for logs and Pipes.
         store: object store of the project.
         compute: runs the job.
+        registry: logs the training.
         line: the settings.
         hyperparameters: of the training.
         version: data set version.
@@ -224,16 +233,21 @@ def run_training(
             "empty for the newest",
             allow_retries=False,
         )
-    spec = training_job(hyperparameters, read_card(store, version), line.weights_dir)
+    card = read_card(store, version)
+    spec = training_job(hyperparameters, card, line.weights_dir)
     if background:
         spec = spec.model_copy(update={"background": True})
     context.log.info(f"training job {spec.name}: {hyperparameters.recipe} on data set {version}")
-    result = compute.run(context, spec)
+    weights = weights_identity(hyperparameters, line.weights_dir)
+    tracker = TrainingTracker(context, registry, spec, hyperparameters, card, weights)
+    with tracker.failures_noted():
+        result = compute.run(context, spec)
     outputs = compute.outputs(spec.name, spec.kind)
     key = f"models/{spec.name}/output/output.tar.gz"
     metrics = parse_object(store, key, outputs["metrics.json"], _Metrics)
+    tracked = tracker.log(metrics, outputs, result.times)
     return TrainedJob(
-        spec.name, version, hyperparameters, metrics["digest"], metrics, outputs, result
+        spec.name, version, hyperparameters, metrics["digest"], metrics, outputs, result, tracked
     )
 
 

@@ -60,7 +60,8 @@ def log_training(client: "MlflowClient", experiment_id: str, project: str, run: 
     if found.info.status == "FINISHED":
         return run_id
     params = [Param(name, value[:_PARAM_CHARACTERS]) for name, value in run.params.items()]
-    client.log_batch(run_id, params=params, tags=[RunTag(*tag) for tag in run.tags.items()])
+    tags = {**run.tags, **_parent(client, experiment_id, run.params.get("parent_digest", ""))}
+    client.log_batch(run_id, params=params, tags=[RunTag(*tag) for tag in tags.items()])
     client.log_inputs(run_id, datasets=[_dataset_input(project, run.dataset)])
     # Each has a fixed time, so that logging it again after a crash adds nothing.
     metrics = list(_metrics(run))
@@ -75,6 +76,21 @@ def log_training(client: "MlflowClient", experiment_id: str, project: str, run: 
     status = "FAILED" if run.failure else "FINISHED"
     client.set_terminated(run_id, status, end_time=_ms(run.ended_at))
     return run_id
+
+
+def _parent(client: "MlflowClient", experiment_id: str, digest: str) -> dict[str, str]:
+    """Return the tag that names the version which a training started from; empty if unknown.
+
+    Args:
+        client: of the server or database.
+        experiment_id: MLflow's.
+        digest: of that version's artefact; "" without one.
+    """
+    if not digest:
+        return {}
+    query = f"tags.digest = '{digest}'"
+    found = client.search_runs([experiment_id], query, max_results=1)
+    return {"parent_version": found[0].data.tags[TRAINING_TAG]} if found else {}
 
 
 def training_run_of(client: "MlflowClient", experiment_id: str, model_version: str) -> "Run | None":

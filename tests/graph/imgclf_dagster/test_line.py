@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mlflow.tracking import MlflowClient
 
 from assets.challenger import plan
 from assets.release.verdicts import MODEL_CHECKS, STAGING_CHECKS
+from imgclf_dagster.status.training_runs import read_run
 from serving.deployments import Deployment
 from tests.testbed.account import aws_section
 from training.artefact.evidence import read_evidence, write_evidence
@@ -177,8 +179,37 @@ def test_pictures_become_an_evaluated_candidate(line: Any) -> None:
         assert verdict(line, check).digest == trained["digest"]
 
 
+def test_the_training_can_be_compared_in_mlflow_and_by_imgclf_runs(line: Any) -> None:
+    done, version = line.outcome, line.version
+    trained, evaluated = done.metadata("trained_model"), done.metadata("evaluation_report")
+    assert "(data:image/jpeg;base64," in trained["augmented batch"]
+    stored = read_run(line.store, version, {})
+    assert stored.hyperparameters["epochs"] == RECIPE["epochs"]
+    assert stored.test
+    assert stored.test.accuracy == pytest.approx(evaluated["accuracy"])
+    if line.settings.profile == "aws":  # which has no MLflow
+        assert "mlflow_run" not in trained
+        return
+    client = MlflowClient(line.settings.mlflow_uri)
+    run = client.get_run(trained["mlflow_run"])
+    assert run.info.run_name == version
+    assert run.data.params["epochs"] == str(RECIPE["epochs"])
+    assert run.data.metrics["test_accuracy"] == pytest.approx(evaluated["accuracy"])
+    assert (run.data.tags["digest"], run.info.status) == (trained["digest"], "FINISHED")
+    history = client.get_metric_history(run.info.run_id, "val_loss")
+    assert [one.step for one in history] == list(range(1, RECIPE["epochs"] + 1))
+    times = [run.info.start_time, *(one.timestamp for one in history), run.info.end_time]
+    assert times == sorted(times)
+    assert {file.path for file in client.list_artifacts(run.info.run_id)} == {
+        *("augmented_batch.jpg", "history.json", "history.png", "metrics.json")
+    }
+
+
 def test_the_same_again_computes_nothing(line: Any) -> None:
     again = line.run(*LINE)
+    assert again.metadata("trained_model").get("mlflow_run") == line.outcome.metadata(
+        "trained_model"
+    ).get("mlflow_run")
     assert again.metadata("trained_model")["reused"] is True
     assert again.metadata("evaluation_report")["reused"] is True
     for asset in LINE:
