@@ -77,8 +77,8 @@ class TrainingTracker:
             yield
         except JobFailed as error:
             reason = (error.description or "").partition("\n\n")[0]  # what follows is detail
-            failed = self._run((began, datetime.now(UTC)), failure=reason)
-            self._noted(lambda: self.registry.log_training(failed))
+            times = began, datetime.now(UTC)
+            self._noted(lambda: self.registry.log_training(self._run(times, failure=reason)))
             raise
 
     def _noted(self, log: Callable[[], str]) -> dict[str, str]:

@@ -1,12 +1,13 @@
 """What of a training is logged in MLflow; that it cannot be logged stops nothing."""
 
 import json
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import dagster as dg
 import pytest
 
 from assets.model.tracking import TrainingTracker, history
@@ -47,9 +48,10 @@ class Outputs(dict[str, bytes]):
         raise OutputMissing(name)
 
 
-def tracker(registry: Noted, *, context: Any = None) -> TrainingTracker:
+def tracker(registry: Noted) -> TrainingTracker:
+    context: Any = SimpleNamespace(run=SimpleNamespace(run_id="r-1"), log=logging.getLogger())
     return TrainingTracker(
-        context or dg.build_asset_context(),
+        context,
         registry,
         JobSpec(name="train-1", kind="training", module="training.train"),
         Hyperparameters(recipe="finetune", architecture="resnet18"),
@@ -83,6 +85,7 @@ def test_a_training_is_logged_with_what_it_was_made_from() -> None:
         (2, None, 0.25),
     ]
     assert (run.tags["digest"], run.tags["dataset_version"]) == ("a" * 64, "d1")
+    assert run.tags["dagster_run_id"] == "r-1"
     assert run.dataset.profile == {
         "images": 90, "task": "single_label", "labels": ["猫", "dog"],
     }  # fmt: skip
