@@ -14,6 +14,7 @@ from resources.registry import mlflow_database
 from resources.registry.mlflow_database import TaggedVersion
 from resources.registry.mlflow_training import (
     PARENT_TAG,
+    TRAINING_TAG,
     log_training,
     note_test_scores,
     training_run_of,
@@ -140,6 +141,11 @@ class MlflowRegistry(ModelRegistry):
 
     def log_training(self, run: TrainingRun) -> str:
         """Log a training as an MLflow run; see :meth:`ModelRegistry.log_training`."""
+        database = self._database()
+        if database and database.exists():  # a line without news needs no import of MLflow
+            known = mlflow_database.finished_run(database, TRAINING_TAG, run.model_version)
+            if known:
+                return known
         with self._locked() as client:
             return log_training(client, self._experiment(client), self.project, run)
 

@@ -1,7 +1,7 @@
-"""Model versions and their tags in MLflow's own SQLite file, without MLflow.
+"""Model versions, runs and their tags in MLflow's own SQLite file, without MLflow.
 
-``import mlflow`` takes two CPU seconds, most of the time of `imgclf status`. The two tables are read
-and written here only if they have the known columns; otherwise, for example with another version
+``import mlflow`` takes two CPU seconds, most of the time of `imgclf status`. The tables are read and
+written here only if they have the known columns; otherwise, for example with another version
 of MLflow, its client is used.
 """
 
@@ -17,6 +17,8 @@ T = TypeVar("T")
 _COLUMNS = {
     "model_versions": {"workspace", "name", "version", "creation_time", "current_stage"},
     "model_version_tags": {"workspace", "name", "version", "key", "value"},
+    "runs": {"run_uuid", "status", "lifecycle_stage", "start_time"},
+    "tags": {"key", "value", "run_uuid"},
 }
 _ONLY_THESE = "model_version_tags"
 """The table that is written to: an unknown column in it might be required."""
@@ -71,6 +73,29 @@ def model_versions(database: Path, name: str) -> list[TaggedVersion] | None:
                 (_WORKSPACE, name, _DELETED),
             )
         ]
+
+    return _within(database, "BEGIN", read)
+
+
+def finished_run(database: Path, tag: str, value: str) -> str | None:
+    """Return the id of the finished run with a tag.
+
+    Args:
+        database: MLflow's SQLite file.
+        tag: key of the tag.
+        value: of the tag.
+
+    Returns:
+        The id; ``None`` without such a run, or if the tables have other columns or SQLite fails.
+    """
+
+    def read(connection: sqlite3.Connection) -> str | None:
+        found = connection.execute(
+            "SELECT run_uuid FROM runs JOIN tags USING (run_uuid) WHERE key = ? AND value = ? "
+            "AND status = 'FINISHED' AND lifecycle_stage = 'active' ORDER BY start_time",
+            (tag, value),
+        ).fetchone()
+        return str(found[0]) if found else None
 
     return _within(database, "BEGIN", read)
 

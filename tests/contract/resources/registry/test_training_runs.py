@@ -102,7 +102,9 @@ def test_a_run_is_logged_once_and_completed_after_a_crash(
             mlflow.log_training(run)
     run_id = mlflow.log_training(run)
     later = replace(run, tags={**run.tags, "dagster_run_id": "run-2"})
-    assert mlflow.log_training(later) == run_id, "the asset is materialized again"
+    with monkeypatch.context() as slow:
+        slow.setattr(MlflowRegistry, "_client", lambda _: pytest.fail("it would import MLflow"))
+        assert mlflow.log_training(later) == run_id, "the asset is materialized again"
     client, experiment = client_of(mlflow)
     (found,) = client.search_runs([experiment])
     assert found.info.status == "FINISHED"
@@ -110,6 +112,17 @@ def test_a_run_is_logged_once_and_completed_after_a_crash(
     assert len(client.get_metric_history(run_id, "val_loss")) == 3
     assert len(client.get_metric_history(run_id, "final_val_loss")) == 1
     assert len(found.inputs.dataset_inputs) == 1
+
+
+def test_a_run_that_was_deleted_in_mlflow_is_logged_again(
+    mlflow: MlflowRegistry, run: TrainingRun
+) -> None:
+    deleted = mlflow.log_training(run)
+    client, _ = client_of(mlflow)
+    client.delete_run(deleted)
+    again = mlflow.log_training(run)
+    assert again != deleted
+    assert client.get_run(again).data.params["recipe"] == "finetune"
 
 
 def test_a_training_that_failed_is_a_run_which_a_later_success_completes(
