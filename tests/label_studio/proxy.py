@@ -12,9 +12,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.patience import WAIT_S
 
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "server", "date"}
+
+
+@contextmanager
+def asked_again_at_once() -> Iterator[None]:
+    """Clients ask a server that does not answer as often as ever, without a pause."""
+    from resources.label_studio import session
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(session, "WAITS_S", (0.0,) * len(session.WAITS_S))
+        yield
 
 
 @dataclass(frozen=True)
@@ -69,7 +81,8 @@ class Proxy:
         """As long as the block lasts, it is as if the server's process were gone."""
         self.stop()
         try:
-            yield
+            with asked_again_at_once():
+                yield
         finally:
             self.start()
 

@@ -20,7 +20,7 @@ from tests.contract.resources.label_studio.label_studio_project import (
     prelabel,
     sha,
 )
-from tests.label_studio.proxy import Fault, Proxy
+from tests.label_studio.proxy import Fault, Proxy, asked_again_at_once
 from tests.label_studio.server import LabelStudioServer
 
 pytestmark = pytest.mark.contract
@@ -124,7 +124,7 @@ def test_a_server_that_dies_on_the_way(studio: StudioProject, proxy: Proxy, smal
                 proxy.stop()
             yield new_task(number)
 
-    with pytest.raises(LabelStudioDown):
+    with asked_again_at_once(), pytest.raises(LabelStudioDown):
         client.imports.import_missing(tasks())
     proxy.start()
     made = client.imports.import_missing(new_task(number) for number in range(12))

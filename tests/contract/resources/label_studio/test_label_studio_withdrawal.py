@@ -55,7 +55,8 @@ def test_nobody_is_served_what_is_withdrawn(studio: StudioProject):
 
 
 def test_withdrawn_is_deleted_after_an_hour(studio: StudioProject):
-    ids = [studio.task_id(number) for number in range(3)]
+    known = studio.by_image()
+    ids = [known[sha(number)]["id"] for number in range(3)]
     studio.client.withdrawals.withdraw(map(sha, range(3)))
     assert studio.client.withdrawals.tend() == 0
     assert [studio.http.get(f"/api/tasks/{task}/").status_code for task in ids] == [200] * 3
@@ -107,7 +108,8 @@ def test_annotators_who_save_meanwhile_lose_nothing(studio: StudioProject, monke
     """Everybody saves at some moment of the withdrawal. In a hurry, even the deletion is at once."""
     studio.client.imports.import_missing(new_task(number) for number in range(10))
     monkeypatch.setattr(withdrawals, "KEPT", timedelta(seconds=2 if hurry else 3600))
-    tasks = {number: studio.task_id(number) for number in range(10)}
+    there_before = studio.by_image()
+    tasks = {number: there_before[sha(number)]["id"] for number in range(10)}
     saved: dict[int, int] = {}
 
     def annotator(numbers: range) -> None:
