@@ -135,9 +135,9 @@ class TrainingTracker:
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers; those of the validation split become ``final_val_…``, beside the epochs'."""
+    """Return the numbers; scores on the validation split become ``final_val_…``, beside the epochs'."""
     return {
-        f"final_{name}" if name.startswith("val_") else name: float(value)
+        f"final_{name}" if name.startswith("val_") and name != "val_images" else name: float(value)
         for name, value in metrics.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }

@@ -65,15 +65,17 @@ class JobProgress:
         """The progress as one line for people, without the job's name."""
         if self.problem:
             return self.problem
-        parts = [self.text]
-        if self.what:
-            parts.append(f"{self.what}: {self.done} of {self.total}")
-        if "epoch" in self.numbers:
-            parts.append(f"epoch {self.numbers['epoch']:.0f} done")
-        parts += [f"{name} {self.numbers[name]:.4g}" for name in _NUMBERS if name in self.numbers]
-        if self.left_s and self.is_alive:
+        # What changes comes first: the last line of a terminal is cut at its width.
+        counted = self.done < self.total
+        parts = [f"{self.what}: {self.done} of {self.total}"] if counted else []
+        if counted and self.left_s and self.is_alive:
             parts.append(f"about {duration(self.left_s)} left")
-        return ", ".join(part for part in parts if part)
+        if self.phase == "fit":
+            if "epoch" in self.numbers:
+                parts.append(f"epoch {self.numbers['epoch']:.0f} done")
+            shown = (name for name in _NUMBERS if name in self.numbers)
+            parts += [f"{name} {self.numbers[name]:.4g}" for name in shown]
+        return f"{', '.join(parts)} ({self.text})" if parts else self.text
 
 
 def jobs_progress(jobs_dir: Path) -> list[JobProgress]:

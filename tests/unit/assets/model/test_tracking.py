@@ -71,7 +71,7 @@ def outputs(**changes: bytes) -> Mapping[str, bytes]:
 
 def test_a_training_is_logged_with_what_it_was_made_from() -> None:
     registry = Noted()
-    metrics = {"digest": "a" * 64, "val_loss": 0.3, "temperature": 1.5, "is": True}
+    metrics = {"digest": "a" * 64, "val_loss": 0.3, "val_images": 9, "temperature": 1.5, "is": True}
     tracked = tracker(registry).log(metrics, outputs(), (BEGAN, ENDED))
     assert tracked == {"mlflow_run": "run-1"}
     (run,) = registry._runs
@@ -79,7 +79,7 @@ def test_a_training_is_logged_with_what_it_was_made_from() -> None:
     assert run.params["learning_rate"] == "0.001"
     assert run.params["weights_sha256"] == "e" * 64
     assert set(run.params) == {*Hyperparameters.model_fields, "weights_sha256", "task"}
-    assert run.metrics == {"final_val_loss": 0.3, "temperature": 1.5}
+    assert run.metrics == {"final_val_loss": 0.3, "val_images": 9.0, "temperature": 1.5}
     assert [(epoch.step, epoch.at, epoch.numbers["val_loss"]) for epoch in run.epochs] == [
         (1, datetime.fromtimestamp(1767600000.5, UTC), 0.5),
         (2, None, 0.25),

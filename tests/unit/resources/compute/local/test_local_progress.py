@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from imgclf_dagster.settings.root import Settings
@@ -68,21 +67,28 @@ def test_a_running_job_shows_its_epoch_and_a_killed_one_does_not_look_alive(
     numbers = {"epoch": 3.0, "train_loss": 0.51234, "val_accuracy": 0.875}
     steps = {"what": "steps", "done": 90, "total": 360, "left_s": 130.0, "at": time.time()}
     tell(home, pid=process.pid, numbers=numbers, **steps)
-    expected = (
-        "finetune: resnet18, steps: 90 of 360, epoch 3 done, train_loss 0.5123, val_accuracy 0.875"
-    )
+    numbers_said = "epoch 3 done, train_loss 0.5123, val_accuracy 0.875 (finetune: resnet18)"
     assert progress(home).is_alive
-    assert said(home) == f"{expected}, about 2 min left"
+    assert said(home) == f"steps: 90 of 360, about 2 min left, {numbers_said}"
     process.kill()
-    psutil.Process(process.pid).is_running()  # a zombie until its parent waits for it
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # a zombie until it is reaped
     assert not progress(home).is_alive
     process.wait()
     assert not progress(home).is_alive
     assert said(home) == (
-        f"its process has ended ({expected}); imgclf run takes what it left, or goes on from its "
+        f"its process has ended (steps: 90 of 360, {numbers_said}); imgclf run takes what it left, or goes on from its "
         "last checkpoint"
     )
-    assert said(home, {"run_id": "r"}) == f"its process has ended ({expected})"
+    assert said(home, {"run_id": "r"}).endswith("(finetune: resnet18))"), "a run takes care of it"
+
+
+def test_after_the_fit_the_phase_is_shown_and_not_its_last_epoch(home: Path) -> None:
+    numbers = {"epoch": 3.0, "val_loss": 0.5}
+    tell(home, pid=1, phase="export", text="exporting to ONNX", numbers=numbers)
+    assert said(home, {}) == "its process has ended (exporting to ONNX)"
+    counted = {"what": "images through the backbone", "done": 90, "total": 90, "left_s": 0.0}
+    tell(home, pid=1, text="probe: resnet18", numbers={"c": 0.1, "val_loss": 0.5}, **counted)
+    assert said(home, {}) == "its process has ended (val_loss 0.5 (probe: resnet18))"
 
 
 def test_another_process_with_its_number_is_not_the_job(home: Path) -> None:
