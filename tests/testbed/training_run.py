@@ -134,11 +134,12 @@ class TrainingJob(Job):
             return False
         self._say("Insufficient capacity error from EC2 while launching instances, retrying!")
         until = time.time() + float(fault.options.get("seconds", float("inf")))
+        scale = float(fault.options.get("time_scale", 1))
         while time.time() < until:
             if self.stop_asked.wait(POLL_S):
                 self._end("Stopped")
                 return False
-            if self._waited_too_long():
+            if self._waited_too_long(scale):
                 self._end("Stopped", secondary="MaxWaitTimeExceeded")
                 return False
         return True
@@ -255,8 +256,8 @@ class TrainingJob(Job):
 
     # --- states -----------------------------------------------------------------------------
 
-    def _waited_too_long(self) -> bool:
-        return time.time() - self.created.timestamp() > self._wait_s
+    def _waited_too_long(self, scale: float = 1) -> bool:
+        return scale * (time.time() - self.created.timestamp()) > self._wait_s
 
     def _enter(self, secondary: str, message: str) -> None:
         with self.state.lock:
