@@ -54,6 +54,17 @@ class AwsSettings(BaseModel):
     def _empty_is_none(cls, value: Any) -> Any:
         return value or None
 
+    @field_validator("tracking_uri")
+    @classmethod
+    def _is_of_mlflow(cls, uri: str) -> str:
+        known = ("http://", "https://", "arn:", "sqlite:///")
+        if uri and not uri.startswith(known):
+            raise ValueError(
+                "it must be the ARN of a SageMaker MLflow server or app (arn:…), or the address of an "
+                "MLflow server (https://…)"
+            )
+        return uri
+
     @field_validator("prefix")
     @classmethod
     def _bare(cls, prefix: str) -> str:

@@ -187,6 +187,9 @@ class MlflowRegistry(ModelRegistry):
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
         # A server's client would print to standard output, which may carry a command's JSON.
         os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+        # By default it tries a server that does not answer for 15 minutes.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
         with without_collection("mlflow.tracking"):
             from mlflow.tracking import MlflowClient
 

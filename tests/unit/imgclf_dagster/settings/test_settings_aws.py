@@ -43,3 +43,24 @@ def test_processing_has_neither_spot_nor_warm_pools(
 def test_what_excludes_each_other_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         TrainingResources.model_validate(values)
+
+
+@pytest.mark.parametrize(
+    ("uri", "is_right"),
+    [
+        ("", True),
+        ("arn:aws:sagemaker:eu-central-1:123456789012:mlflow-tracking-server/shop", True),
+        ("https://mlflow.example.com", True),
+        ("mlflow.example.com", False),
+        ("./mlruns", False),
+    ],
+)
+def test_an_address_that_mlflow_would_take_for_a_folder_is_refused(
+    monkeypatch: pytest.MonkeyPatch, uri: str, is_right: bool
+) -> None:
+    monkeypatch.setenv("IMGCLF_AWS__TRACKING_URI", uri)
+    if is_right:
+        assert load_settings().aws.tracking_uri == uri
+    else:
+        with pytest.raises(SettingsError, match=r"aws\.tracking_uri: .*ARN of a SageMaker MLflow"):
+            load_settings()
