@@ -154,8 +154,13 @@ def things(*numbers: int) -> pa.Table:
 @pytest.mark.parametrize("part", [0, 1, 2], ids=["first", "middle", "last"])
 @pytest.mark.parametrize("how", [*DAMAGES.values(), None], ids=[*DAMAGES, "lost"])
 def test_a_damaged_part_stops_readers_until_its_owner_has_made_its_rows_again(
-    store: ObjectStore, part: int, how: Callable[[bytes], bytes] | None
+    store: ObjectStore,
+    part: int,
+    how: Callable[[bytes], bytes] | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # A lost one is looked for twenty times.
+    monkeypatch.setattr("object_store.contents.tables._READ_PAUSE_S", 0)
     table = Table(store, "things", SCHEMA)
     for number in range(3):
         table.append(things(number))
