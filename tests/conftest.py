@@ -83,11 +83,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 LONGEST = (
-    "e2e/test_labelling_loop.py",
     "e2e/test_up_aws.py",
+    "e2e/test_scenes.py",
+    "e2e/test_labelling_loop.py",
     "e2e/test_aws_line.py",
     "e2e/test_distributed.py",
-    "e2e/test_scenes.py",
     "e2e/test_kill.py",
     "e2e/test_up_label_studio.py",
     "graph/assets/model/test_embeddings.py",

@@ -1,4 +1,5 @@
-"""``imgclf up`` on profile aws: images come, the line runs by itself, a person only approves."""
+"""``imgclf up --label-studio`` on profile aws: images come, the line runs by itself, a person approves
+and labels."""
 
 import re
 import signal
@@ -12,6 +13,7 @@ import psutil
 import pytest
 
 from assets.release.verdicts import STAGING_CHECKS
+from tests.e2e.labelling_page import corrections_make_the_next_model
 from tests.e2e.up_program import Up
 from tests.patience import WAIT_S, wait_for
 from tests.testbed.account import told_by_a_queue
@@ -24,14 +26,22 @@ pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 
 
 @pytest.fixture
-def on_aws(imgclf: Any, aws_variables: dict[str, str], fast: dict[str, str], bed: TestBed) -> Any:
+def on_aws(
+    imgclf: Any,
+    aws_variables: dict[str, str],
+    fast: dict[str, str],
+    bed: TestBed,
+    label_studio_installation: Any,
+) -> Any:
     bucket, prefix = aws_variables["IMGCLF_AWS__BUCKET"], aws_variables["IMGCLF_AWS__PREFIX"]
     imgclf.settings = {
         **fast,
         **aws_variables,
         "IMGCLF_PROJECT": bucket,
         "IMGCLF_AWS__ARRIVALS_QUEUE_URL": told_by_a_queue(bed, bucket, prefix),
+        "IMGCLF_LABEL_STUDIO_ENV": str(label_studio_installation.python.parents[1]),
         "IMGCLF_SENSORS__INTERVAL_S": "3",
+        "IMGCLF_RETRAINING__NEW_LABELS": "2",
         "IMGCLF_GATES__MAX_STAGING_LATENCY_MS": "10000",
     }
     return imgclf
@@ -39,12 +49,17 @@ def on_aws(imgclf: Any, aws_variables: dict[str, str], fast: dict[str, str], bed
 
 @pytest.fixture
 def up(on_aws: Any) -> Iterator[Up]:
-    program = Up(on_aws.home, on_aws.environment())
+    program = Up(
+        on_aws.home,
+        on_aws.environment(),
+        options=["--label-studio"],
+        more_ports=["label_studio", "labelling"],
+    )
     yield program
     program.end()
 
 
-def test_images_reach_production_by_themselves_but_for_an_approval(
+def test_images_reach_production_but_for_an_approval_and_labels_the_next_model(
     up: Up,
     on_aws: Any,
     bed: TestBed,
@@ -72,6 +87,9 @@ def test_images_reach_production_by_themselves_but_for_an_approval(
     for stage in ("staging", "prod"):
         text = page.inner_text(f"section[data-stage={stage}]").split()
         assert text[1:3] == [version, "green"]
+    page.close()
+
+    corrections_make_the_next_model(up, on_aws, browser, lambda: last_words(on_aws))
 
     family = psutil.Process(up.process.pid).children(recursive=True)
     assert family
@@ -103,12 +121,14 @@ def an_approval_outlives_daemon_and_run(up: Up, imgclf: Any, bed: TestBed, versi
         )
 
     wait_for(executed, lambda: last_words(imgclf), every_s=0.05)
+    assert is_being_made(up, "prod_endpoint")
     # Not by their parent: a run in a copy of a warm process is none of imgclf up's descendants.
-    names = ("imgclf_dagster.daemon", "spawn_main")
-    doomed = [one for one in imgclf.processes() if is_one(one, *names)]
-    assert len(doomed) == 2
-    for child in doomed:
-        child.kill()
+    daemons = [one for one in imgclf.processes() if is_one(one, "imgclf_dagster.daemon")]
+    runs = [one for one in imgclf.processes() if is_one(one, "spawn_main")]
+    assert len(daemons) == 1
+    assert runs
+    for doomed in daemons + runs:  # beside it, the labelling queue may be filled
+        doomed.kill()
     answer, _ = approval.communicate(timeout=WAIT_S)
     assert approval.returncode == 0, answer + last_words(imgclf)
     assert f"production serves {version}" in " ".join(answer.split())
@@ -126,6 +146,13 @@ def is_one(process: psutil.Process, *words: str) -> bool:
     except psutil.NoSuchProcess:
         return False
     return any(word in line for word in words)
+
+
+def is_being_made(up: Up, asset: str) -> bool:
+    """Whether a run that has started makes it."""
+    query = "{ runsOrError(filter: {statuses: [STARTED]}) { ... on Runs { results { assetSelection { path } } } } }"
+    started = up.ask(query)["runsOrError"]["results"]
+    return any({"path": [asset]} in (run["assetSelection"] or []) for run in started)
 
 
 def verdict_on_production(up: Up) -> bool:
