@@ -1,12 +1,14 @@
 """Multinomial logistic regression of one column of targets, fitted at several strengths in turn."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import ThreadpoolController
 
 _WORTH_THREADS = 20_000_000
 """Features × images from which BLAS may use all cores. Below, its threads mostly wait for each
@@ -66,17 +68,27 @@ class Regression:
     def _fitted(self, features: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
         """Return weights and biases of the classes that have images."""
         from sklearn.linear_model import LogisticRegression
-        from threadpoolctl import threadpool_limits
 
         if self._model is None:
             self._model = LogisticRegression(
                 max_iter=_MAX_ITERATIONS, tol=_TOLERANCE, warm_start=True
             )
         self._model.C = strength
-        with threadpool_limits(1 if features.size < _WORTH_THREADS else None, user_api="blas"):
+        limit = 1 if features.size < _WORTH_THREADS else None
+        with _thread_pools().limit(limits=limit, user_api="blas"):
             self._model.fit(features, self._targets)
         weight, bias = self._model.coef_, self._model.intercept_
         if len(weight) > 1:
             return weight, bias
         # For two classes scikit-learn has only the difference of the logits: each class gets half.
         return np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+
+
+@cache
+def _thread_pools() -> "ThreadpoolController":
+    """Return what limits the threads of linear algebra."""
+    # Made once: it reads the list of the process's libraries, which takes longer than a small fit.
+    from sklearn import linear_model  # noqa: F401 (the controller knows only what is loaded)
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -194,3 +194,17 @@ def test_a_class_without_images_is_improbable_but_possible() -> None:
     logits = linear.logits(features)
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     assert 0 < probabilities[:, 2].max() < 0.1
+
+
+def test_a_fit_does_not_look_for_the_libraries_of_the_process_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    regression = Regression(np.array([0, 1, 0, 1]), 2)
+    features = np.array([[0], [1], [0], [1]], dtype=np.float32)
+    regression.fit(features, 1.0)
+
+    def looked(*_: object) -> None:
+        raise AssertionError("longer than a small fit")
+
+    monkeypatch.setattr("threadpoolctl.ThreadpoolController.__init__", looked)
+    regression.fit(features, 2.0)
