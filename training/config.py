@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Recipe = Literal["scratch", "probe", "finetune"]
-Optimizer = Literal["adamw", "sgd"]
+Optimizer = Literal["adamw", "sgd", "rmsprop"]
 Augmentation = Literal["none", "light", "photo"]
 Resize = Literal["squash", "crop", "pad"]
 """How an image becomes a square. squash: without its aspect ratio; crop: its central square; pad: the

@@ -135,7 +135,10 @@ def measure(
         from training.fitting.architectures import build
         from training.fitting.fit import fit
 
-    parameters = parameters.model_copy(update={"weights": "none", "epochs": 2})
+    # Random pictures cannot be learnt, and a rate that is too high for them would end the training.
+    parameters = parameters.model_copy(
+        update={"weights": "none", "epochs": 2, "learning_rate": 1e-6}
+    )
     net = build(parameters, classes)
     images = BATCHES * parameters.batch_size
     train = _noise(images, net.preprocessing.size, task, classes)
