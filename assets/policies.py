@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from training.backbones.weights import nets_of
 from training.config import Hyperparameters
+from training.tuning.space import SearchSpace
 
 RecipeSetting = Literal["auto", "scratch", "probe", "finetune"]
 
@@ -112,6 +113,26 @@ class TrainingPolicy(Hyperparameters):
         """Return the hyperparameters that were set, by name; the others depend on the recipe."""
         given = self.model_fields_set & Hyperparameters.model_fields.keys()
         return {name: getattr(self, name) for name in given}
+
+
+class TuningPolicy(SearchSpace):
+    """What ``imgclf tune`` searches, and how long."""
+
+    architectures: tuple[str, ...] = Field(
+        (),
+        description="Nets of torchvision or timm to choose from; empty: the one that is fine-tuned "
+        "by [training].",
+    )
+    trials: int = Field(30, ge=1, le=10_000, description="Number of trials, pruned ones included.")
+    budget_minutes: float = Field(
+        120.0, gt=0, description="Minutes of all trials together; a trial under way ends."
+    )
+
+    def space(self, training: TrainingPolicy) -> SearchSpace:
+        """Return the search space for a fine-tuning by ``training``."""
+        fields = {name: getattr(self, name) for name in SearchSpace.model_fields}
+        nets = self.architectures or (training.challenger_job().architecture,)
+        return SearchSpace.model_validate({**fields, "architectures": nets})
 
 
 class GatePolicy(BaseModel):

@@ -8,6 +8,7 @@ from assets.dataset.dataset import dataset
 from assets.evaluation.evaluation_report import evaluation_report
 from assets.ingestion.raw_images import raw_images
 from assets.model.embeddings import build_embeddings
+from assets.model.hyperparameters import build_hyperparameters
 from assets.model.trained_model import build_trained_model
 from assets.queue.labelling_queue import labelling_queue
 from assets.release.prod_endpoint import prod_endpoint
@@ -56,6 +57,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         raw_images,
         annotations,
         dataset,
+        build_hyperparameters(settings.tuning, settings.training),
         build_trained_model(settings.training),
         build_challenger_model(settings.training),
         build_embeddings(settings.training.first_job()),

@@ -20,6 +20,7 @@ from assets.model.trained_model import (
     run_training,
     weights_identity,
 )
+from assets.model.tuned import configured, newest_tuned
 from assets.policies import TrainingPolicy
 from assets.records.challenger_model import ChallengerModelRecord
 from assets.records.materializations import record_materialization, require_materialization
@@ -68,14 +69,15 @@ def challenge_request(
 
 def build_challenger_model(policy: TrainingPolicy) -> dg.AssetsDefinition:
     """The asset ``challenger_model``, with what ``policy`` makes of it in its launchpad."""
-    config_type = challenger_config(policy.challenger_job(), policy.budget_minutes)
+    shown = policy.challenger_job()
+    config_type = challenger_config(shown, policy.budget_minutes)
 
     @dg.asset(
         group_name="training",
         kinds={"pytorch", "lightning"},
         owners=OWNERS,
         code_version=CODE_VERSION,
-        deps=["trained_model"],
+        deps=["trained_model", "hyperparameters"],
         # Not trained_model's: a model of newer data must not wait for a fine-tuning.
         pool="challenger",
         check_specs=[
@@ -116,19 +118,26 @@ def build_challenger_model(policy: TrainingPolicy) -> dg.AssetsDefinition:
         """
         chosen: dict[str, Any] = config.model_dump()  # type: ignore[attr-defined] # of that class
         budget = chosen.pop("budget_minutes")
+        changed = {name for name, one in chosen.items() if one != getattr(shown, name)}
         try:
-            hyperparameters = Hyperparameters.model_validate(chosen)
+            found = configured(
+                Hyperparameters.model_validate(chosen),
+                policy.model_fields_set | changed,
+                newest_tuned(context.instance, store),
+            )
         except ValidationError as error:
             raise dg.Failure(
                 f"the configuration of the challenger is wrong: {error}", allow_retries=False
             ) from None
         base = require_materialization(context.instance, store, TrainedModelRecord)
-        request = challenge_request(base, hyperparameters, budget, line)
+        if found.note:
+            context.log.info(found.note)
+        request = challenge_request(base, found.hyperparameters, budget, line)
         contest = _Contest(context, store, compute, registry, endpoints, line)
-        result = contest.held(base, hyperparameters, budget)
+        result = contest.held(base, found.hyperparameters, budget)
         context.log.info(result.text)
         record_materialization(context, store, result.record(base.model_version, request))
-        return result.materialization(compute)
+        return result.materialization(compute, found.sources)
 
     return challenger_model
 
@@ -181,14 +190,15 @@ class _Result:
             digest=trained.digest if trained else "",
         )
 
-    def materialization(self, compute: Compute) -> dg.MaterializeResult:
-        """Return what Dagster keeps of it."""
+    def materialization(self, compute: Compute, sources: Mapping[str, str]) -> dg.MaterializeResult:
+        """Return what Dagster keeps of it; ``sources`` says where its configuration came from."""
         trained = self.trained
         shown: dict[str, Any] = {"outcome": self.text, "won": self.won}
         if trained is not None:
             shown |= {
                 "compared_with": self.opponent,
                 "comparisons": dg.MetadataValue.json(list(self.jobs)),
+                "configuration_sources": dg.MetadataValue.json(dict(sources)),
                 "planned_seconds": round(self.estimate_s),
                 **trained.metadata(compute),
             }

@@ -14,6 +14,7 @@ from assets.dataset.dataset import dataset
 from assets.dataset.versions import DATASETS, dataset_prefix, read_card
 from assets.line import OWNERS, Line, fingerprint
 from assets.model.tracking import TrainingTracker
+from assets.model.tuned import configured, newest_tuned
 from assets.pictures import optional_picture, picture
 from assets.policies import TrainingPolicy
 from assets.records.dataset import DatasetRecord
@@ -77,7 +78,7 @@ def build_trained_model(policy: TrainingPolicy) -> dg.AssetsDefinition:
         kinds={"pytorch", "lightning"},
         owners=OWNERS,
         code_version=CODE_VERSION,
-        deps=[dataset],
+        deps=[dataset, "hyperparameters"],
         pool="training",
         description="A model artefact (ONNX, weights, manifest), trained by a job whose name is a "
         "hash of data, code and configuration: the same three are never trained twice.",
@@ -111,13 +112,17 @@ def build_trained_model(policy: TrainingPolicy) -> dg.AssetsDefinition:
         changes = {name: one for name, one in chosen.items() if one != getattr(policy, name)}
         try:
             asked = policy.with_changes(changes)
-            hyperparameters = asked.first_job()
+            tuned = newest_tuned(context.instance, store)
+            chosen_for = configured(asked.first_job(), set(asked.model_fields_set), tuned)
         except ValidationError as error:
             raise dg.Failure(
                 f"the training configuration is wrong: {error}", allow_retries=False
             ) from None
         if asked.recipe == "auto":
             context.log.info(_auto_text(asked))
+        if chosen_for.note:
+            context.log.info(chosen_for.note)
+        hyperparameters = chosen_for.hyperparameters
         trained = run_training(context, store, compute, registry, line, hyperparameters, version)
         made = TrainedModelRecord(
             model_version=trained.name,
@@ -133,6 +138,7 @@ def build_trained_model(policy: TrainingPolicy) -> dg.AssetsDefinition:
             metadata={
                 "dataset_named": bool(named),
                 "recipe_asked": asked.recipe,
+                "configuration_sources": dg.MetadataValue.json(dict(chosen_for.sources)),
                 **trained.metadata(compute),
             },
         )

@@ -7,6 +7,7 @@ from assets.records.challenger_model import ChallengerModelRecord
 from assets.records.dataset import DatasetRecord
 from assets.records.embeddings import EmbeddingsRecord
 from assets.records.evaluation_report import EvaluationReportRecord
+from assets.records.hyperparameters import HyperparametersRecord
 from assets.records.labelling_queue import LabellingQueueRecord
 from assets.records.materializations import MaterializationRecord
 from assets.records.raw_images import RawImagesRecord
@@ -21,6 +22,7 @@ RECORDS: Mapping[str, type[MaterializationRecord]] = {
         DatasetRecord,
         TrainedModelRecord,
         ChallengerModelRecord,
+        HyperparametersRecord,
         EvaluationReportRecord,
         EmbeddingsRecord,
         LabellingQueueRecord,

@@ -59,16 +59,18 @@ def when_inputs_changed() -> AutomationCondition:
 def when_retraining_is_due(store: ObjectStore) -> AutomationCondition:
     """True if the data set changed and the retraining policy says that it is worth a training.
 
-    ``store`` has the records of the data set and of the model.
+    ``store`` has the records of the data set and of the model. Hyperparameters that a search found
+    are used by the next training, and are no reason for one.
     """
+    data = _named("dataset")
     return (
-        DataSetIsNewer(store)
+        DataSetIsNewer(store, "dataset")
         & RetrainingIsDue(store)
         & ~AutomationCondition.newly_requested()
-        & ~AutomationCondition.any_deps_missing()
-        & ~AutomationCondition.any_deps_in_progress()
+        & ~AutomationCondition.any_deps_missing().allow(data)
+        & ~AutomationCondition.any_deps_in_progress().allow(data)
         & ~AutomationCondition.in_progress()
-        & blocking_checks_passed()
+        & blocking_checks_passed("dataset")
     ).with_label("when_retraining_is_due")
 
 
@@ -124,13 +126,14 @@ def when_a_challenger_is_due(store: ObjectStore) -> AutomationCondition:
     first; each challenger that was started ends, so that labels that come all the time cannot prevent
     every one.
     """
+    model = _named("trained_model")
     return (
-        InputsAreNewer()
+        InputsAreNewer("trained_model")
         & ~AutomationCondition.newly_requested()
-        & ~AutomationCondition.any_deps_missing()
-        & ~AutomationCondition.any_deps_in_progress()
+        & ~AutomationCondition.any_deps_missing().allow(model)
+        & ~AutomationCondition.any_deps_in_progress().allow(model)
         & ~AutomationCondition.in_progress()
-        & blocking_checks_passed()
+        & blocking_checks_passed("trained_model")
         & ~line_is_asked_for()
         & ModelIsEvaluated(store)
     ).with_label("when_a_challenger_is_due")

@@ -46,6 +46,11 @@ COMMANDS = {
         "run_command",
         "Run the line once: index, version, train, evaluate, register, stage.",
     ),
+    "tune": LazyCommand(
+        "tune",
+        "tune_command",
+        "Search hyperparameters for the next fine-tuning.",
+    ),
     "status": LazyCommand(
         "status",
         "status_command",

@@ -14,9 +14,11 @@ from filelock import FileLock, Timeout
 from assets.challenger.challenger_model import challenge_request
 from assets.evaluation.records import newest_evaluation
 from assets.line import MODEL_VERSIONS, Line
+from assets.model.tuned import challenger_configured, newest_tuned
 from assets.policies import TrainingPolicy
 from assets.records.challenger_model import ChallengerModelRecord
 from assets.records.evaluation_report import EvaluationReportRecord
+from assets.records.hyperparameters import HyperparametersRecord
 from assets.records.materializations import newest_materialization
 from assets.records.trained_model import TrainedModelRecord
 from assets.release.verdicts import STAGING_CHECKS, objections
@@ -33,7 +35,7 @@ from imgclf_dagster.line.outcome import RunOutcome
 from imgclf_dagster.line.progress import Narrator, narrated
 from imgclf_dagster.profiles.chosen import build_endpoints
 from imgclf_dagster.runs.asking import under_way
-from imgclf_dagster.runs.jobs import CHALLENGE, LINE, PROMOTION, RELEASE_CANDIDATE
+from imgclf_dagster.runs.jobs import CHALLENGE, LINE, PROMOTION, RELEASE_CANDIDATE, TUNE
 from imgclf_dagster.runs.orphans import process_tag, reap_orphaned_runs
 from imgclf_dagster.settings.root import Settings
 from object_store.store import ObjectStore
@@ -101,7 +103,9 @@ class LineRunner:
             return False
         known = newest_materialization(self.instance, self.store, ChallengerModelRecord)
         policy = self._training
-        asked = challenge_request(base, policy.challenger_job(), policy.budget_minutes, self._line)
+        tuned = newest_tuned(self.instance, self.store)
+        job = challenger_configured(policy, tuned).hyperparameters
+        asked = challenge_request(base, job, policy.budget_minutes, self._line)
         return known is None or known.request != asked
 
     def challenge(self) -> RunOutcome:
@@ -116,6 +120,14 @@ class LineRunner:
         outcome.success, outcome.failures = evaluated.success, evaluated.failures
         outcome.seconds |= evaluated.seconds
         return outcome
+
+    def tune(self, config: Mapping[str, Any]) -> RunOutcome:
+        """Search hyperparameters on the newest data; ``config`` is that of ``hyperparameters``."""
+        return self.execute(TUNE, config={"ops": {"hyperparameters": {"config": dict(config)}}})
+
+    def tuned(self) -> HyperparametersRecord | None:
+        """Return what the newest search chose; ``None`` if there was none."""
+        return newest_tuned(self.instance, self.store)
 
     def challenger_outcome(self) -> str | None:
         """Return what became of the newest challenger, as a sentence; ``None`` without one."""

@@ -13,6 +13,7 @@ LINE = "line"
 RELEASE_CANDIDATE = "release_candidate"
 PROMOTION = "promotion"
 CHALLENGE = "challenge"
+TUNE = "tune"
 LABELLING = "labelling"
 
 LINE_ASSETS = ("raw_images", "annotations", "dataset", "trained_model", "evaluation_report")
@@ -32,6 +33,13 @@ def jobs() -> "list[UnresolvedAssetJobDefinition]":
             # of newer data would have to wait.
             selection=dg.AssetSelection.assets("challenger_model"),
             description="Fine-tune a challenger of the newest trained model and compare the two.",
+        ),
+        dg.define_asset_job(
+            TUNE,
+            selection=dg.AssetSelection.assets(
+                "raw_images", "annotations", "dataset", "hyperparameters"
+            ),
+            description="Search hyperparameters for the next fine-tuning.",
         ),
         dg.define_asset_job(
             RELEASE_CANDIDATE,

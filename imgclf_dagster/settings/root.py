@@ -23,6 +23,7 @@ from assets.policies import (
     RetrainPolicy,
     SplitPolicy,
     TrainingPolicy,
+    TuningPolicy,
 )
 from errors.base import ImgclfError
 from imgclf_dagster.settings.aws import AwsSettings
@@ -103,6 +104,7 @@ class Settings(BaseSettings):
     # A factory: pydantic-settings marks every field of a plain default as set, and of the
     # hyperparameters those that nobody set depend on the recipe.
     training: TrainingPolicy = Field(default_factory=TrainingPolicy)
+    tuning: TuningPolicy = TuningPolicy()
     gates: GatePolicy = GatePolicy()
     serving: ServingLimits = ServingLimits()
     labelling: LabellingPolicy = LabellingPolicy()

@@ -24,7 +24,9 @@ def draw_search(folder: Path, study: "optuna.Study") -> None:
 
     mpl.use("agg")
     # Optuna's pictures by matplotlib are called experimental since 2020; constraints.txt pins Optuna.
-    warnings.filterwarnings("ignore", module=r"(optuna|training\.tuning)\.", message=".*experimental")
+    warnings.filterwarnings(
+        "ignore", module=r"(optuna|training\.tuning)\.", message=".*experimental"
+    )
     from optuna.visualization import matplotlib as plots
 
     complete = [trial for trial in study.trials if trial.value is not None]

@@ -226,7 +226,7 @@ def test_every_record_is_known_by_the_metadata_of_older_code(store: ObjectStore,
         "trained_model": {"epochs_too_few", "recipe_asked"},
     }  # fmt: skip
     assert missing == new.get(asset, set())
-    assert RECORDS.keys() == FORMER.keys() | {"challenger_model"}  # which older code did not have
+    assert RECORDS.keys() == FORMER.keys() | {"challenger_model", "hyperparameters"}
 
 
 def test_former_metadata_mean_what_they_meant(store: ObjectStore):

@@ -1,0 +1,206 @@
+"""The asset hyperparameters: the best values of a search, for the next fine-tuning."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pydantic import Field, ValidationError, create_model
+
+from assets.dataset.dataset import dataset
+from assets.dataset.versions import dataset_prefix, read_card
+from assets.line import OWNERS, Line, fingerprint
+from assets.model.trained_model import dataset_channel, weights_channels, weights_identity
+from assets.pictures import optional_picture, picture
+from assets.policies import TrainingPolicy, TuningPolicy
+from assets.records.dataset import DatasetRecord
+from assets.records.hyperparameters import HyperparametersRecord
+from assets.records.materializations import record_materialization, require_materialization
+from assets.retries import retried
+from object_store.contents.reading import parse_object
+from object_store.store import ObjectStore
+from resources.compute.compute import Compute
+from resources.compute.job_names import job_name
+from resources.compute.job_spec import JobSpec
+from training.config import CODE_VERSION
+from training.tune import SEARCH, SearchResult
+from training.tuning.pictures import COORDINATES, HISTORY, IMPORTANCES
+from training.tuning.space import SearchSpace
+
+PICTURES = {
+    "optimization history": HISTORY,
+    "importances": IMPORTANCES,
+    "parallel coordinates": COORDINATES,
+}
+
+
+def tuning_config(defaults: TuningPolicy) -> type[dg.Config]:
+    """Return the class of the launchpad's form: the space and its limits, with ``defaults``."""
+    fields: dict[str, Any] = {
+        name: (
+            # Dagster's forms have lists, and no tuples.
+            list[_item(name)] if isinstance(getattr(defaults, name), tuple) else field.annotation,  # type: ignore[misc]
+            Field(_listed(getattr(defaults, name)), description=field.description),
+        )
+        for name, field in TuningPolicy.model_fields.items()
+    }
+    fields["dataset_version"] = (
+        str,
+        Field("", description="Data set version to search on; empty: the newest."),
+    )
+    config: type[dg.Config] = create_model("TuningConfig", __base__=dg.Config, **fields)
+    return config
+
+
+def _item(name: str) -> type:
+    return {"image_sizes": int, "learning_rate": float, "weight_decay": float}.get(name, str)
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def build_hyperparameters(tuning: TuningPolicy, training: TrainingPolicy) -> dg.AssetsDefinition:
+    """The asset ``hyperparameters``.
+
+    Args:
+        tuning: the search, shown in its launchpad.
+        training: what is not searched.
+    """
+    config_type = tuning_config(tuning)
+
+    @dg.asset(
+        group_name="training",
+        kinds={"optuna", "pytorch"},
+        owners=OWNERS,
+        code_version=CODE_VERSION,
+        deps=[dataset],
+        pool="challenger",  # one that takes all cores at a time, and nothing that waits for it
+        description="The best hyperparameters for a fine-tuning, found by a search (imgclf tune). "
+        "The next fine-tuning uses them wherever the settings say nothing else. Optional: without "
+        "a search, defaults count.",
+    )
+    @retried
+    def hyperparameters(
+        context: dg.AssetExecutionContext,
+        config: config_type,  # type: ignore[valid-type] # a class made at run time
+        store: dg.ResourceParam[ObjectStore],
+        compute: Compute,
+        line: dg.ResourceParam[Line],
+    ) -> dg.MaterializeResult:
+        """Search, unless the same search is done.
+
+        Args:
+            context: of the run.
+            config: the space, its limits, and optionally a data set version.
+            store: with the data sets.
+            compute: runs the job.
+            line: the settings.
+
+        Raises:
+            dagster.Failure: the space is wrong, there is no such data set, or the job failed.
+        """
+        chosen: dict[str, Any] = config.model_dump()  # type: ignore[attr-defined] # of that class
+        version = chosen.pop("dataset_version") or _newest(context, store)
+        try:
+            asked = TuningPolicy.model_validate(chosen)
+            space = asked.space(training)
+        except ValidationError as error:
+            raise dg.Failure(f"the search is wrong: {error}", allow_retries=False) from None
+        if not store.exists(f"{dataset_prefix(version)}card.json"):
+            raise dg.Failure(f"there is no data set version {version!r} in {store.url}")
+        spec = search_job(asked, space, training, read_card(store, version), line.weights_dir)
+        context.log.info(f"search {spec.name} on data set {version}")
+        result = compute.run(context, spec)
+        outputs = compute.outputs(spec.name, spec.kind)
+        key = f"models/{spec.name}/output/output.tar.gz"
+        found = SearchResult.model_validate(parse_object(store, key, outputs[SEARCH], SearchResult))
+        made = HyperparametersRecord(
+            job=spec.name,
+            dataset_version=version,
+            chosen=found.chosen,
+            val_loss=found.val_loss,
+            trials=found.trials,
+        )
+        record_materialization(context, store, made)
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(fingerprint(found.chosen)),
+            metadata={
+                "job": spec.name,
+                "dataset_version": version,
+                "chosen": dg.MetadataValue.json(found.chosen),
+                "val_loss": found.val_loss,
+                "trials": found.trials,
+                "pruned": found.pruned,
+                "failed": found.failed,
+                "seconds": round(result.seconds, 1),
+                "reused": result.reused,
+                "space": dg.MetadataValue.json(space.model_dump(mode="json")),
+                **result.details,
+                **_pictures(outputs, spec.name),
+            },
+        )
+
+    return hyperparameters
+
+
+def _newest(context: dg.AssetExecutionContext, store: ObjectStore) -> str:
+    return require_materialization(context.instance, store, DatasetRecord).dataset_version
+
+
+def search_job(
+    asked: TuningPolicy,
+    space: SearchSpace,
+    training: TrainingPolicy,
+    card: Mapping[str, Any],
+    weights_dir: Path | None,
+) -> JobSpec:
+    """Describe the job of a search; its name is a hash of everything that decides its result.
+
+    Args:
+        asked: limits of the search.
+        space: with its nets.
+        training: what is not searched.
+        card: the data set's card.
+        weights_dir: the user's folder of pretrained weights; ``None``: there is none.
+    """
+    base = training.challenger_job().model_copy(update={"architecture": space.architectures[0]})
+    nets = base.model_copy(update={"architecture": "+".join(space.architectures)})
+    given = {
+        **base.to_strings(),
+        "dataset_version": card["version"],
+        "space": space.model_dump_json(),
+        "trials": json.dumps(asked.trials),
+        "seconds": json.dumps(asked.budget_minutes * 60),
+    }
+    identity = {
+        **given,
+        "labels": card["labels"],
+        "task": card["task"],
+        "code": CODE_VERSION,
+        "weights": weights_identity(nets, weights_dir),
+    }
+    return JobSpec(
+        # The stage is that of trainings: it must run on their machines, and roles allow the name.
+        name=job_name("train", fingerprint({"search": identity})),
+        kind="training",
+        module="training.tune",
+        hyperparameters=given,
+        channels={"dataset": dataset_channel(card)},
+        local_channels=weights_channels(nets, weights_dir),
+        background=True,
+    )
+
+
+def _pictures(outputs: Mapping[str, bytes], job: str) -> dict[str, dg.MetadataValue]:
+    shown: dict[str, dg.MetadataValue] = {}
+    for title, name in PICTURES.items():
+        if name in outputs:
+            shown |= optional_picture(title, _drawn(outputs, name, title, job))
+    return shown
+
+
+def _drawn(outputs: Mapping[str, bytes], name: str, title: str, job: str) -> Any:
+    link = f"models/{job}/output/output.tar.gz:{name}"
+    return lambda: picture(outputs[name], alt=title, link=link)

@@ -1,0 +1,26 @@
+"""The record of a materialization of ``hyperparameters``."""
+
+from typing import Any, ClassVar
+
+from assets.records.materializations import MaterializationRecord
+
+
+class HyperparametersRecord(MaterializationRecord):
+    """The best values that a search found.
+
+    Attributes:
+        asset: name of the asset.
+        job: name of the search's job.
+        dataset_version: the data set version that it searched on.
+        chosen: value by hyperparameter.
+        val_loss: validation loss of the best trial.
+        trials: number of trials.
+    """
+
+    asset: ClassVar[str] = "hyperparameters"
+
+    job: str
+    dataset_version: str
+    chosen: dict[str, Any]
+    val_loss: float
+    trials: int

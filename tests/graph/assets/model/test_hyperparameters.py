@@ -1,0 +1,63 @@
+"""A search in the graph, with a real job; and what it chose in the next fine-tuning."""
+
+import json
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from resources.compute.job_spec import JobSpec
+from resources.compute.local.compute import LocalCompute
+
+pytestmark = pytest.mark.graph
+
+TRAINING = {
+    "architecture": "shufflenet_v2_x0_5",
+    "weights": "none",
+    "image_size": 32,
+    "epochs": 1,
+    "batch_size": 16,
+}
+TUNING = {
+    "trials": 2,
+    "optimizers": ["adamw", "rmsprop"],
+    "augmentations": ["none"],
+    "weight_decay": [0.01, 0.01],
+}
+
+
+def test_a_search_is_done_once_and_used_by_the_next_fine_tuning(
+    empty_world: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = empty_world(tmp_path / "home", training=TRAINING, tuning=TUNING)
+    world.add_classes(8)
+    done = world.run("raw_images", "annotations", "dataset", "hyperparameters")
+    assert done.success, done.why
+    shown = done.metadata("hyperparameters")
+    assert (shown["trials"], shown["failed"]) == (2, 0)
+    chosen = shown["chosen"]
+    assert chosen.keys() == {
+        "architecture",
+        "augmentation",
+        "learning_rate",
+        "optimizer",
+        "weight_decay",
+    }
+    assert "(data:image/" in shown["optimization history"]
+    assert "(data:image/" in shown["parallel coordinates"]
+    again = world.run("hyperparameters")
+    assert again.metadata("hyperparameters")["reused"] is True
+    assert again.version("hyperparameters") == done.version("hyperparameters")
+
+    asked: list[JobSpec] = []
+
+    def run(self: LocalCompute, context: Any, spec: JobSpec) -> Any:
+        asked.append(spec)
+        raise dg.Failure("no job runs here", allow_retries=False)
+
+    monkeypatch.setattr(LocalCompute, "run", run)
+    config = {"ops": {"trained_model": {"config": {"recipe": "finetune"}}}}
+    world.run("trained_model", config=config)
+    (spec,) = asked
+    used = {name: json.loads(spec.hyperparameters[name]) for name in (*chosen, "epochs")}
+    assert used == {**chosen, "epochs": 1}
