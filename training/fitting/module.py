@@ -105,6 +105,10 @@ class ClassifierModule(pl.LightningModule):
                 weight_decay=job.weight_decay,
                 nesterov=True,
             )
+        elif job.optimizer == "rmsprop":
+            optimizer = torch.optim.RMSprop(
+                self.net.parameters(), job.learning_rate, weight_decay=job.weight_decay
+            )
         else:
             optimizer = torch.optim.AdamW(
                 self.net.parameters(), job.learning_rate, weight_decay=job.weight_decay
