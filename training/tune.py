@@ -189,7 +189,16 @@ class _Trials:
     phases: Phases
 
     def train(self, values: Mapping[str, Any], folder: Path, report: Report) -> float:
-        """Train with the values of a trial; returns the validation loss."""
+        """Train with the values of a trial.
+
+        Args:
+            values: by hyperparameter.
+            folder: for checkpoints.
+            report: called after each epoch; may end the trial.
+
+        Returns:
+            The validation loss.
+        """
         import torch
 
         from training.fitting.architectures import build, load_weights

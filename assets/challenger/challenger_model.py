@@ -200,7 +200,7 @@ class _Result:
                 "comparisons": dg.MetadataValue.json(list(self.jobs)),
                 "configuration_sources": dg.MetadataValue.json(dict(sources)),
                 "planned_seconds": round(self.estimate_s),
-                **trained.metadata(compute),
+                **trained.described(compute),
             }
         checked = dg.AssetCheckResult(
             check_name=EXPORT_CHECK,

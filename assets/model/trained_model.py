@@ -139,7 +139,7 @@ def build_trained_model(policy: TrainingPolicy) -> dg.AssetsDefinition:
                 "dataset_named": bool(named),
                 "recipe_asked": asked.recipe,
                 "configuration_sources": dg.MetadataValue.json(dict(chosen_for.sources)),
-                **trained.metadata(compute),
+                **trained.described(compute),
             },
         )
 
@@ -189,7 +189,7 @@ class TrainedJob:
     result: JobResult
     tracked: Mapping[str, str]
 
-    def metadata(self, compute: Compute) -> dict[str, Any]:
+    def described(self, compute: Compute) -> dict[str, Any]:
         """Return what a person wants to see of it."""
         return {
             "model_version": self.name,
