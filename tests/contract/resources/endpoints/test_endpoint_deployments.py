@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -107,34 +108,40 @@ def without_a_graph(shop: Shop, key: str, scratch: Path) -> str:
     return digest_of(folder)
 
 
-@pytest.mark.parametrize("flaw", ["missing", "damaged", "another", "does not predict"])
-def test_a_model_that_cannot_be_served_leaves_the_former(
-    shop: Shop, flaw: str, tmp_path: Path
-) -> None:
+def test_a_model_that_cannot_be_served_leaves_the_former(shop: Shop, tmp_path: Path) -> None:
     good = shop.model("train-1")
     shop.deploy("prod", "train-1")
-    key = "models/train-2/output/model.tar.gz"
+    flaws = ("missing", "damaged", "another", "does not predict")
+    with ExitStack() as hosts:
+        for number, flaw in enumerate(flaws, start=2):
+            cannot_be_served(shop, f"train-{number}", flaw, tmp_path / flaw)
+            newest, failed, *_ = shop.endpoints.history("prod")
+            assert (failed.model_version, newest.digest) == (f"train-{number}", good)
+            assert newest.reason.startswith(f"rolled back: train-{number} cannot be served")
+            if isinstance(shop, LocalShop):
+                shop.kill()
+            hosts.enter_context(shop.running())
+            status = shop.endpoints.describe("prod")
+            assert (status.status, status.model_version) == ("InService", "train-1")
+
+
+def cannot_be_served(shop: Shop, version: str, flaw: str, scratch: Path) -> None:
+    """A model with a flaw is refused, and train-1 goes on."""
+    scratch.mkdir()
+    key = f"models/{version}/output/model.tar.gz"
     if flaw != "missing":
-        shop.model("train-2")
+        shop.model(version)
     if flaw == "damaged":
         shop.replace(key, shop.store.get(key)[:-200])
     if flaw == "another":
         shop.replace(key, shop.store.get("models/train-1/output/model.tar.gz"))
     if flaw == "does not predict":
-        shop.digests["train-2"] = without_a_graph(shop, key, tmp_path)
+        shop.digests[version] = without_a_graph(shop, key, scratch)
     with pytest.raises(
-        DeploymentFailed, match=r"(?s)train-2 cannot be served on prod.*train-1 goes on"
+        DeploymentFailed, match=rf"(?s){version} cannot be served on prod.*train-1 goes on"
     ):
-        shop.deploy("prod", "train-2")
+        shop.deploy("prod", version)
     assert shop.answering() == "train-1"
-    newest, failed, _ = shop.endpoints.history("prod")
-    assert (failed.model_version, newest.digest) == ("train-2", good)
-    assert newest.reason.startswith("rolled back: train-2 cannot be served")
-    if isinstance(shop, LocalShop):
-        shop.kill()
-    with shop.running():
-        status = shop.endpoints.describe("prod")
-        assert (status.status, status.model_version) == ("InService", "train-1")
 
 
 def test_a_first_deployment_that_fails_serves_nothing_and_blocks_nothing(shop: Shop) -> None:
