@@ -9,7 +9,6 @@ Outputs: ``features.parquet`` of ``images``, ``probabilities/<model version>.par
 ``embedding.json``.
 """
 
-import hashlib
 import json
 import tempfile
 import time
@@ -29,18 +28,16 @@ from training.container.container import JobContainer
 from training.container.hardware import yield_cores
 from training.container.pipes import open_pipes
 from training.container.quick_imports import without_collection
+from training.embedding.backbone import backbone_name
 from training.embedding.features import (
     FEATURES_SCHEMA,
-    FEATURES_VERSION,
     PROBABILITIES_SCHEMA,
-    backbone_start,
     probabilities_table,
 )
 from training.embedding.images import RESULT_SCHEMA, embedded_parts
 from training.embedding.stored import Batch, batches, feature_files
 from training.errors import ArtefactError, PermanentFailure
 from training.images.images import DEFAULT_MAX_PIXELS
-from training.images.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from training.fitting.architectures import Classifier
@@ -129,29 +126,6 @@ def embed(container: JobContainer, pipes: PipesContext) -> dict[str, Any]:
     text = json.dumps(summary, indent=1, ensure_ascii=False)
     (container.output_dir / SUMMARY).write_text(text, encoding="utf-8")
     return summary
-
-
-def backbone_name(net: "Classifier", architecture: str) -> str:
-    """Name a backbone by its weights; backbones with the same name compute the same features.
-
-    Args:
-        net: whose backbone.
-        architecture: name of the architecture.
-
-    Returns:
-        ``<architecture>-<size>-<12 hex digits>``, a hash of the weights, their preprocessing and the
-        code's version; a resizing other than squash follows the size.
-    """
-    used = net.preprocessing
-    found = hashlib.sha256(" ".join(FEATURES_VERSION).encode())
-    if used != Preprocessing(
-        size=used.size, resize=used.resize
-    ):  # that of all nets of older versions
-        found.update(repr(used).encode())
-    for name, tensor in net.backbone.state_dict().items():
-        found.update(name.encode())
-        found.update(tensor.cpu().contiguous().numpy().tobytes())
-    return f"{backbone_start(architecture, used.size, used.resize)}{found.hexdigest()[:12]}"
 
 
 def _name_of(model: Model) -> str:

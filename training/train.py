@@ -1,7 +1,8 @@
 """The training job: ``python -m training.train``.
 
 Channels: ``dataset`` (``<version>/manifest.parquet`` and its shards) and, for each net of the
-architecture whose weights are not downloaded, ``weights-0``, ``weights-1`` … (one file). Outputs: the artefact's members in the model folder; ``metrics.json``,
+architecture whose weights are not downloaded, ``weights-0``, ``weights-1`` … (one file); for a probe
+``features``, of earlier jobs (``training.embedding.reuse``). Outputs: the artefact's members in the model folder; ``metrics.json``,
 ``cross_validation.json`` of a probe with few validation images, ``history.json`` with ``epoch_times.json``, ``history.png``, ``augmented_batch.jpg``,
 ``export_check.npz`` and TensorBoard's files (``tensorboard/``) in the output folder.
 """
@@ -28,6 +29,7 @@ from training.container.pipes import open_pipes
 from training.container.quick_imports import without_collection
 from training.data.manifest import CARD, ManifestError, read_card
 from training.data.set_aside import optional_picture, tell
+from training.embedding.reuse import ReusedFeatures
 from training.errors import PermanentFailure
 from training.evaluation.event_files import EventFiles
 
@@ -160,8 +162,9 @@ def train(
         phases.begin("data", f"reading data set {version}")
 
         def split(name: str) -> "LabelledImages":
+            known = reused.known if reused else None
             return source.split(
-                name, preprocessing, lambda *n: phases.count(f"{name} images read", *n)
+                name, preprocessing, lambda *n: phases.count(f"{name} images read", *n), known
             )
 
         train, val = split("train"), split("val")
@@ -171,6 +174,7 @@ def train(
     job = Job.from_container(container)
     torch.manual_seed(job.parameters.seed)
     net = _built(job, phases, team)
+    reused = ReusedFeatures.of_job(container, net, job.parameters)
     source, train_split, val_split = team.once_per_machine(read)
     phases.say(f"{len(train_split)} images to train on, {len(val_split)} to validate on")
 
@@ -179,7 +183,7 @@ def train(
         with optional_picture(PREVIEW, pipes.log.warning):
             draw_preview(container.output_dir / PREVIEW, train_split, job.labels, job.parameters)
     torch.manual_seed(job.parameters.seed)
-    history, held_out = _fitted(net, job, train_split, val_split, container, phases, team)
+    history, held_out = _fitted(net, job, train_split, val_split, container, phases, team, reused)
     phases.begin("calibration", "")
     numbers, temperature, thresholds = _calibrated(held_out, job)
     _write_cross_validation(container.output_dir, held_out, job)
@@ -195,6 +199,7 @@ def train(
         "train_images": len(train_split),
         "val_images": len(val_split),
         "cross_validation_folds": held_out.folds,
+        "features_reused": sum(len(x) - len(x.unknown()) for x in (train_split, val_split)),
         "images_set_aside": len(train_split.aside) + len(val_split.aside),
         **phases.seconds,
     }
@@ -226,6 +231,7 @@ def _fitted(
     container: JobContainer,
     phases: Phases,
     team: Team,
+    reused: ReusedFeatures | None,
 ) -> "tuple[list[dict[str, float]], HeldOut]":
     """Fit the net in place; returns the history, and logits of images that it was not fitted on.
 
@@ -250,6 +256,7 @@ def _fitted(
             report=phases.epoch,
             bf16=uses_bf16(parameters),
             team=team,
+            keep=reused.keep if reused else None,
         )
     else:
         with without_collection("lightning.pytorch"):

@@ -5,6 +5,7 @@ create-only segments (``object_store.contents.vectors``). A record beside the pr
 columns.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -149,7 +150,7 @@ def record_model(store: ObjectStore, model_version: str, fields: Mapping[str, An
 
 
 def likely_backbone(
-    store: ObjectStore, architecture: str, size: int, resize: Resize = "squash"
+    store: ObjectStore, architecture: str, size: int | None, resize: Resize = "squash"
 ) -> str | None:
     """Guess the backbone of the next probe: of this architecture and images the last one used.
 
@@ -158,14 +159,17 @@ def likely_backbone(
     Args:
         store: object store of the project.
         architecture: of the net.
-        size: side of the input image, in pixels.
+        size: side of the input image, in pixels; ``None``: any.
         resize: how images become squares.
 
     Returns:
         Name of the backbone, or ``None`` if there are no features of this architecture and size.
     """
-    start = f"{EMBEDDINGS}{backbone_start(architecture, size, resize)}"
-    found = [info for info in store.list(EMBEDDINGS) if info.key.startswith(start)]
+    before, _, after = backbone_start(architecture, 0, resize).rpartition("-0")
+    sizes = "[0-9]+" if size is None else str(size)
+    begins = f"{EMBEDDINGS}{re.escape(before)}-{sizes}{re.escape(after)}"
+    is_one = re.compile(begins).match
+    found = [info for info in store.list(EMBEDDINGS) if is_one(info.key)]
     if not found:
         return None
     newest = max(found, key=lambda info: info.last_modified)

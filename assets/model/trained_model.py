@@ -14,6 +14,7 @@ from assets.dataset.dataset import dataset
 from assets.dataset.versions import DATASETS, dataset_prefix, read_card
 from assets.line import OWNERS, Line, fingerprint
 from assets.model.tracking import TrainingTracker
+from assets.model.training_features import features_channel, keep_training_features
 from assets.model.tuned import configured, newest_tuned
 from assets.pictures import optional_picture, picture
 from assets.policies import TrainingPolicy
@@ -241,6 +242,7 @@ def run_training(
         )
     card = read_card(store, version)
     spec = training_job(hyperparameters, card, line.weights_dir)
+    spec.channels.update(features_channel(context, store, hyperparameters, version))
     if background:
         spec = spec.model_copy(update={"background": True})
     context.log.info(f"training job {spec.name}: {hyperparameters.recipe} on data set {version}")
@@ -249,6 +251,8 @@ def run_training(
     with tracker.failures_noted():
         result = compute.run(context, spec)
     outputs = compute.outputs(spec.name, spec.kind)
+    if not result.reused:
+        keep_training_features(context, store, outputs)
     key = f"models/{spec.name}/output/output.tar.gz"
     metrics = parse_object(store, key, outputs["metrics.json"], _Metrics)
     tracked = tracker.log(metrics, outputs, result.times)

@@ -76,7 +76,14 @@ def _trace(serving: nn.Module, opset: int, path: Path) -> None:
 def _resize_symbolic(mode: str) -> Any:
     """Return the ONNX operator of PyTorch's antialiased resizing, which the tracing exporter lacks."""
 
-    def symbolic(graph: Any, images: Any, size: Any, _align_corners: Any, *_scales: Any) -> Any:
+    def symbolic(graph: Any, images: Any, size: Any, *_given: Any) -> Any:
+        """Add the operator to a graph.
+
+        Args:
+            graph: to add to.
+            images: value [batch, channels, height, width].
+            size: of the result: height and width in pixels.
+        """
         from torch.onnx.symbolic_helper import _parse_arg  # the documented way has the same name
 
         sides = torch.tensor(_parse_arg(size, "is"), dtype=torch.int64)

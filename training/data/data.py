@@ -31,8 +31,14 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 """Called with the numbers of images done and in all."""
 
+Known = Callable[[list[str]], np.ndarray]
+"""Images (sha256) → float16 [n, d], their known features; NaN for an image without."""
+
 _CHUNK = 256
 """Images decoded between two writes, which bounds memory."""
+
+ALWAYS_DECODED = 24
+"""Images of a split whose pixels are there even if their features are known: for the preview."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +51,44 @@ class LabelledImages:
             (multi_label).
         rows: the manifest's rows of these images, in the same order.
         aside: reasons of images that cannot be read, by key below ``raw/``; they are left out.
+        features: float16 [n, d] of images whose features are known, NaN for the others; ``None``:
+            of none. The pixels of images with known features are zeros, after the first
+            ``ALWAYS_DECODED``.
     """
 
-    images: np.ndarray
+    images: "np.ndarray | _Picked"
     targets: np.ndarray
     rows: pa.Table
     aside: Mapping[str, str] = field(default_factory=dict)
+    features: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def unknown(self) -> np.ndarray:
+        """Return the positions of the images whose features are not known."""
+        if self.features is None:
+            return np.arange(len(self))
+        return np.flatnonzero(np.isnan(self.features[:, 0]))
+
+    def only(self, positions: np.ndarray) -> "LabelledImages":
+        """Return the images at some positions, without known features; no pixel is copied."""
+        picked = _Picked(self.images, positions)
+        return LabelledImages(picked, self.targets[positions], self.rows.take(pa.array(positions)))
+
+
+class _Picked:
+    """Some of many images, which are read when they are needed."""
+
+    def __init__(self, images: "np.ndarray | _Picked", positions: np.ndarray) -> None:
+        self._images, self._positions = images, positions
+        self.shape: tuple[int, ...] = (len(positions), *images.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __getitem__(self, positions: np.ndarray) -> np.ndarray:
+        return self._images[self._positions[positions]]
 
 
 @dataclass(frozen=True)
@@ -74,13 +109,16 @@ class DataSource:
     labels: tuple[str, ...]
     cache: Path
 
-    def split(self, name: str, how: Preprocessing, report: Progress) -> LabelledImages:
+    def split(
+        self, name: str, how: Preprocessing, report: Progress, known: Known | None = None
+    ) -> LabelledImages:
         """Load a split as square images.
 
         Args:
             name: of the split.
             how: size of the squares, and how images are resized to them.
             report: called with the numbers of images done and in all.
+            known: gives the features of images, which are not decoded then.
 
         Raises:
             PermanentFailure: the split is empty, a label is not among ``labels``, or too many
@@ -89,17 +127,25 @@ class DataSource:
         rows, what = self.rows(name), f"images of the {name} split"
         _targets(rows, self.labels, self.task)  # before hours of decoding
         identity = f"{self.version} {name} {how.size} {how.interpolation} {how.resize}"
+        features = None if known is None else known(rows["sha256"].to_pylist())
+        wanted = np.ones(len(rows), bool)
+        if features is not None:
+            wanted = np.isnan(features[:, 0])
+            wanted[:ALWAYS_DECODED] = True
+            identity += f" {hashlib.sha256(wanted.tobytes()).hexdigest()}"
         key = hashlib.sha256(identity.encode()).hexdigest()[:16]
         path = self.cache / f"{name}-{key}.npy"
         if not path.exists():
-            require_few(self._fill(path, rows, how, report), len(rows), what)
+            require_few(self._fill(path, rows, wanted, how, report), len(rows), what)
         aside = json.loads(_aside(path).read_text("utf-8")) if _aside(path).exists() else {}
         require_few(aside, len(rows), what)
         if aside:
             gone = pa.array(aside, pa.string())
-            rows = rows.filter(pc.invert(pc.is_in(rows["raw_key"], value_set=gone)))
+            kept = pc.invert(pc.is_in(rows["raw_key"], value_set=gone))
+            rows = rows.filter(kept)
+            features = None if features is None else features[kept.to_numpy()]
         targets = _targets(rows, self.labels, self.task)
-        return LabelledImages(np.load(path, mmap_mode="r"), targets, rows, aside)
+        return LabelledImages(np.load(path, mmap_mode="r"), targets, rows, aside, features)
 
     def originals(self, name: str, most: int, size: int) -> list[np.ndarray]:
         """Decode the first images of a split without resizing, as the exported graph takes them.
@@ -140,13 +186,19 @@ class DataSource:
         return rows
 
     def _fill(
-        self, path: Path, rows: pa.Table, how: Preprocessing, report: Progress
+        self,
+        path: Path,
+        rows: pa.Table,
+        wanted: np.ndarray,
+        how: Preprocessing,
+        report: Progress,
     ) -> dict[str, str]:
-        """Decode and resize every image of ``rows`` into ``path``, atomically.
+        """Decode and resize images of ``rows`` into ``path``, atomically.
 
         Args:
             path: of the .npy file.
             rows: of the manifest.
+            wanted: bool [n], which of them; the pixels of the others are zeros.
             size: width and height of the images in pixels.
             report: called with the numbers of images done and in all.
             interpolation: of the resizing.
@@ -163,7 +215,9 @@ class DataSource:
             ThreadPoolExecutor(os.cpu_count()) as pool,
         ):
 
-            def prepare(row: dict[str, Any]) -> np.ndarray | UnreadableImage:
+            def prepare(row: dict[str, Any] | None) -> np.ndarray | UnreadableImage | None:
+                if row is None:
+                    return None
                 try:
                     pixels = load_pixels(Sample.from_row(row), reader, how.size)
                     return resized_to_square(pixels, how)
@@ -172,13 +226,21 @@ class DataSource:
 
             _write_head(target, len(rows), how.size)
             for start in range(0, len(rows), _CHUNK):
+                chosen = wanted[start : start + _CHUNK]
+                if not chosen.any():
+                    target.seek(len(chosen) * 3 * how.size**2, os.SEEK_CUR)
+                    continue
                 chunk = rows.slice(start, _CHUNK).to_pylist()
-                for outcome in pool.map(prepare, chunk):
+                asked = (row if use else None for row, use in zip(chunk, chosen, strict=True))
+                for outcome in pool.map(prepare, asked):
                     if isinstance(outcome, UnreadableImage):
                         aside[outcome.key] = outcome.reason
+                    elif outcome is None:
+                        target.seek(3 * how.size**2, os.SEEK_CUR)
                     else:
                         target.write(outcome.tobytes())
                 report(start + len(chunk), len(rows))
+            target.truncate(target.tell())
             target.seek(0)
             _write_head(target, len(rows) - len(aside), how.size)
         if len(aside) < len(rows):

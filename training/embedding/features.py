@@ -6,6 +6,7 @@ import pyarrow.compute as pc
 
 from training.backbones.weights import file_stem
 from training.config import Resize
+from training.fitting.halves import HALF, to_half
 
 FEATURES_VERSION = ("1", "1")
 """Version of the computation of features, a part of every backbone's name, so that features of
@@ -41,13 +42,9 @@ def backbone_start(architecture: str, size: int, resize: Resize) -> str:
     return f"{file_stem(architecture)}-{size}{how}-"
 
 
-_HALF = np.dtype("<f2")
-_MOST = float(np.finfo(np.float16).max)
-
-
 def packed_features(features: np.ndarray) -> list[bytes]:
     """Convert features, float32 [n, d], to values of the column ``features``."""
-    return [row.tobytes() for row in np.clip(features, -_MOST, _MOST).astype(_HALF)]
+    return [row.tobytes() for row in to_half(features)]
 
 
 def features_of(rows: pa.Table) -> np.ndarray:
@@ -69,11 +66,11 @@ def half_features_of(rows: pa.Table) -> np.ndarray:
     if len(lengths) > 1:
         raise ValueError("features of different nets in one table; delete its folder in the store")
     if not lengths:
-        return np.empty((0, 0), _HALF)
+        return np.empty((0, 0), HALF)
     column = pa.concat_arrays(rows["features"].cast(pa.binary(lengths[0])).chunks)
     data = np.frombuffer(column.buffers()[1], np.uint8)
     begin = column.offset * lengths[0]
-    return data[begin : begin + rows.num_rows * lengths[0]].view(_HALF).reshape(rows.num_rows, -1)
+    return data[begin : begin + rows.num_rows * lengths[0]].view(HALF).reshape(rows.num_rows, -1)
 
 
 def probabilities_table(shas: list[str], probabilities: np.ndarray) -> pa.Table:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -50,8 +51,27 @@ def features_of_images(files: Sequence[Path], images: Sequence[str]) -> np.ndarr
     Raises:
         PermanentFailure: a file is damaged.
     """
+    found = known_features(files, images, np.float32)
+    return None if found is None or np.isnan(found[:, 0]).any() else found
+
+
+def known_features(
+    files: Sequence[Path], images: Sequence[str], dtype: npt.DTypeLike
+) -> np.ndarray | None:
+    """Read the features of those images that have some.
+
+    Args:
+        files: with features.
+        images: n images (sha256).
+        dtype: of the result.
+
+    Returns:
+        [n, d], NaN for an image without features; ``None`` if no image has any.
+
+    Raises:
+        PermanentFailure: a file is damaged.
+    """
     places = {image: place for place, image in enumerate(images)}
-    missing = np.ones(len(images), bool)
     found: np.ndarray | None = None
 
     def wanted(some: list[str]) -> np.ndarray:
@@ -60,10 +80,9 @@ def features_of_images(files: Sequence[Path], images: Sequence[str]) -> np.ndarr
     for path in files:
         for some, features in _batches(path, wanted):
             if found is None:
-                found = np.empty((len(images), features.shape[1]), np.float32)
-            rows = [places[image] for image in some]
-            found[rows], missing[rows] = features, False
-    return None if missing.any() else found
+                found = np.full((len(images), features.shape[1]), np.nan, dtype)
+            found[[places[image] for image in some]] = features
+    return found
 
 
 def _batches(path: Path, choose: Callable[[list[str]], np.ndarray]) -> Iterator[Batch]:

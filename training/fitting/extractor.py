@@ -20,7 +20,7 @@ class FeatureExtractor:
 
     Args:
         net: its backbone computes the features; its weights must not change.
-        images: number of images of all lots.
+        images: number of images of all lots whose features have to be computed.
         bf16: whether to compute in bfloat16.
         team: the processes that share the work.
     """
@@ -33,7 +33,7 @@ class FeatureExtractor:
     def __call__(
         self, split: LabelledImages, report: Callable[[int], None] = lambda done: None
     ) -> np.ndarray:
-        """Compute the features of a lot; see ``sweep``.
+        """Compute the features of a lot; those that it knows already are taken from it.
 
         Args:
             split: n images.
@@ -42,6 +42,15 @@ class FeatureExtractor:
         Returns:
             float32 [n, features]; complete only on the team's first process.
         """
+        if split.features is None:
+            return self._computed(split, report)
+        found, unknown = split.features.astype(np.float32), split.unknown()
+        if len(unknown):
+            found[unknown] = self._computed(split.only(unknown), report)
+        return found
+
+    def _computed(self, split: LabelledImages, report: Callable[[int], None]) -> np.ndarray:
+        """Compute the features of all images of a lot; see ``sweep``."""
         place, width = device(), self._net.head.in_features
         if place.type == "cpu" and self._images >= WORTH_IMAGES and not self._is_asked:
             self._is_asked = True

@@ -8,7 +8,7 @@ import torch
 
 from training.config import Hyperparameters
 from training.data.augmentation import augment
-from training.data.data import LabelledImages
+from training.data.data import ALWAYS_DECODED, LabelledImages
 from training.evaluation.batch_picture import draw_batch
 
 IMAGES = 24
@@ -28,7 +28,9 @@ def draw_preview(
         parameters: of the job.
     """
     draw = np.random.default_rng(parameters.seed)
-    chosen = np.sort(draw.permutation(len(split))[:IMAGES])
+    # The others have no pixels where features are known.
+    among = len(split) if split.features is None else min(len(split), ALWAYS_DECODED)
+    chosen = np.sort(draw.permutation(among)[:IMAGES])
     level = "none" if parameters.recipe == "probe" else parameters.augmentation
     pixels = torch.from_numpy(split.images[chosen]).permute(0, 3, 1, 2).to(torch.float32)
     with torch.random.fork_rng(devices=[]), torch.no_grad():

@@ -14,6 +14,7 @@ from training.data.data import LabelledImages, Progress
 from training.fitting.architectures import Classifier
 from training.fitting.extractor import FeatureExtractor
 from training.fitting.folds import folds_of
+from training.fitting.halves import to_half
 from training.fitting.held_out import HeldOut
 from training.fitting.regression import Linear, Regression
 
@@ -36,6 +37,7 @@ def fit_probe(
     report: Callable[[dict[str, float]], None],
     bf16: bool,
     team: Team = ALONE,
+    keep: Callable[[list[str], np.ndarray], None] | None = None,
 ) -> tuple[list[dict[str, float]], HeldOut]:
     """Fit ``net``'s head in place; its backbone is not changed.
 
@@ -52,19 +54,27 @@ def fit_probe(
             ``val_accuracy``, ``val_macro_f1``.
         bf16: whether the backbone computes in bfloat16.
         team: the processes that compute features; then the first fits the head, and the others end.
+        keep: called with the images (sha256) whose features were computed, and these: float16 [n, d].
 
     Returns:
         The reported numbers in order, and what the scores of the chosen strength are of.
     """
     total, classes = len(train) + len(val), net.head.out_features
-    extracted = FeatureExtractor(net, images=total, bf16=bf16, team=team)
+    unknown = np.concatenate([train.unknown(), len(train) + val.unknown()])
+    of_train = len(train.unknown())
+    extracted = FeatureExtractor(net, images=len(unknown), bf16=bf16, team=team)
     parts = [
-        extracted(train, lambda done: progress(done, total)),
-        extracted(val, lambda done: progress(len(train) + done, total)),
+        extracted(train, lambda done: progress(done, len(unknown))),
+        extracted(val, lambda done: progress(of_train + done, len(unknown))),
     ]
     team.dismiss()
-    features = np.concatenate(parts)
-    parts.clear()  # a second copy of all features
+    # Rounded as stored ones are, so that a model does not depend on which of them were stored.
+    halves = np.concatenate([to_half(part) for part in parts])
+    parts.clear()
+    if keep is not None:
+        images = [*train.rows["sha256"].to_pylist(), *val.rows["sha256"].to_pylist()]
+        keep([images[row] for row in unknown.tolist()], halves[unknown])
+    features = halves.astype(np.float32)
     targets = np.concatenate([train.targets, val.targets])
     split = (np.arange(len(train)), np.arange(len(train), total))
     chosen, groups = [split], np.concatenate([_groups(train), _groups(val)])

@@ -1,0 +1,76 @@
+"""Features that a training job takes from the store, and those that it adds to it.
+
+So that no image goes through the nets twice: not for the next training, and not for the labelling queue.
+They decide nothing: a job computes what is missing.
+"""
+
+import io
+from collections.abc import Mapping
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from assets.dataset.versions import read_dataset_manifest
+from assets.model.feature_store import (
+    EMBEDDINGS,
+    append_features,
+    likely_backbone,
+    stored_features,
+)
+from object_store.errors import StoreError
+from object_store.store import ObjectStore
+from resources.compute.failures import Context
+from resources.compute.job_spec import Channel
+from training.config import Hyperparameters
+from training.embedding.reuse import TRAINING_FEATURES, backbone_of
+
+
+def features_channel(
+    context: Context, store: ObjectStore, hyperparameters: Hyperparameters, version: str
+) -> dict[str, Channel]:
+    """Return the stored features of a data set's images as a channel; empty if there are none.
+
+    Args:
+        context: Dagster's context, for warnings.
+        store: object store of the project.
+        hyperparameters: of the training.
+        version: data set version.
+    """
+    if hyperparameters.recipe != "probe":
+        return {}
+    try:
+        backbone = likely_backbone(
+            store,
+            hyperparameters.architecture,
+            hyperparameters.image_size,
+            hyperparameters.resize,
+        )
+        if backbone is None:
+            return {}
+        features = stored_features(store, backbone)
+        features.mend(context.log.warning)
+        images = read_dataset_manifest(store, version)["sha256"].to_pylist()
+        keys = features.keys_of(images)
+    except StoreError as error:
+        context.log.warning(f"stored features are not used, the job computes them: {error}")
+        return {}
+    return {"features": Channel(prefix=EMBEDDINGS, keys=keys)} if keys else {}
+
+
+def keep_training_features(
+    context: Context, store: ObjectStore, outputs: Mapping[str, bytes]
+) -> None:
+    """Store the features that a training job computed; a failure is only a warning.
+
+    Args:
+        context: Dagster's context, for warnings.
+        store: object store of the project.
+        outputs: files of the job, by name.
+    """
+    if TRAINING_FEATURES not in outputs:
+        return
+    try:
+        rows = pq.read_table(io.BytesIO(outputs[TRAINING_FEATURES]))
+        append_features(stored_features(store, backbone_of(rows)), rows)
+    except (StoreError, pa.ArrowException, KeyError, ValueError) as error:
+        context.log.warning(f"the job's features are not stored, and computed again: {error}")
