@@ -8,7 +8,6 @@ five for two classes.
 
 import json
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from dagster_pipes import PipesContext
 from training.artefact.artefact import unpack
 from training.artefact.predictor import OnnxPredictor
 from training.container.container import JobContainer
+from training.container.phases import Phases
 from training.container.pipes import open_pipes
 from training.data.inference import Answers, Sample, load_pixels, predict
 from training.data.manifest import ManifestError, ShardReader, read_manifest
@@ -42,7 +42,6 @@ RELIABILITY = "reliability.png"
 PER_CLASS = "per_class.png"
 CURVES = "roc_and_precision_recall.png"
 
-PROGRESS_SECONDS = 2.0
 
 PREDICTIONS_SCHEMA = pa.schema(
     [
@@ -78,21 +77,17 @@ class Evaluated:
 
 
 class ProgressReporter:
-    """Logs the job's progress every two seconds."""
+    """Counts the images that are done."""
 
-    def __init__(self, pipes: PipesContext, total: int) -> None:
-        self._pipes = pipes
+    def __init__(self, phases: Phases, total: int) -> None:
+        self._phases = phases
         self._total = total
         self._done = 0
-        self._said = time.monotonic()
 
     def __call__(self, images: int) -> None:
         """Add ``images`` to the number of images done."""
         self._done += images
-        now = time.monotonic()
-        if now - self._said >= PROGRESS_SECONDS or self._done == self._total:
-            self._said = now
-            self._pipes.log.info(f"evaluated {self._done} of {self._total} images")
+        self._phases.count("images evaluated", self._done, self._total)
 
 
 def main() -> None:
@@ -114,6 +109,8 @@ def evaluate(container: JobContainer, pipes: PipesContext) -> EvaluationReport:
     Raises:
         PermanentFailure: a channel, the data set or a model cannot be used.
     """
+    phases = Phases(pipes, container)
+    phases.begin("evaluation", "")
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=container.scratch_dir)))
         try:
@@ -125,7 +122,7 @@ def evaluate(container: JobContainer, pipes: PipesContext) -> EvaluationReport:
             reader = stack.enter_context(ShardReader(_dataset(container, data.version)))
             renamed = json.loads(container.hyperparameters.get("renamed", "{}"))
             return _evaluate(
-                data, candidate, champion, reader, container.output_dir, pipes, renamed=renamed
+                data, candidate, champion, reader, container.output_dir, phases, renamed=renamed
             )
         except (ArtefactError, ManifestError) as error:
             raise PermanentFailure(str(error)) from error
@@ -177,7 +174,7 @@ def _evaluate(
     champion: OnnxPredictor | None,
     reader: ShardReader,
     output: Path,
-    pipes: PipesContext,
+    phases: Phases,
     *,
     renamed: Mapping[str, str],
 ) -> EvaluationReport:
@@ -189,7 +186,7 @@ def _evaluate(
         champion: the model that serves; ``None`` if there is none.
         reader: of the data set's shards.
         output: folder for the outputs.
-        pipes: for logs.
+        phases: for logs.
         renamed: names of classes in the data set, by the champion's names.
     """
     if candidate.manifest.recipe == "probe":  # its head is fitted on the validation images, too
@@ -217,11 +214,11 @@ def _evaluate(
         )
 
     models = [candidate, *([champion] if champion else [])]
-    progress = ProgressReporter(pipes, len(data.val) + len(data.test) * len(models))
+    progress = ProgressReporter(phases, len(data.val) + len(data.test) * len(models))
     answered = [predict(model, data.test, reader, progress) for model in models]
     val = predict(candidate, data.val, reader, progress)
     data, answered, val, aside = _readable(data, answered, val)
-    tell(aside, pipes.log.warning)
+    tell(aside, phases.warn)
     tested = [
         Evaluated(model, answers, outcome(model, data.test, answers))
         for model, answers in zip(models, answered, strict=True)
@@ -229,8 +226,8 @@ def _evaluate(
     report = _report(data, labels, tested, outcome(candidate, data.val, val), aside)
     (output / REPORT).write_text(report.model_dump_json(indent=1), encoding="utf-8")
     _write_predictions(output / PREDICTIONS, data, candidate, tested[0].answers, val)
-    _draw(output, report, data.test, tested[0], reader, pipes.log.warning)
-    pipes.log.info(
+    _draw(output, report, data.test, tested[0], reader, phases.warn)
+    phases.say(
         f"{candidate.manifest.model_version}: {report.accuracy_name} {report.accuracy:.4f}, "
         f"macro-F1 {report.macro_f1:.4f} on {report.n_test} test images"
     )

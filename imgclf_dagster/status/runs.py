@@ -49,7 +49,7 @@ def _under_way(instance: dg.DagsterInstance, record: dg.RunRecord) -> Facts:
 
 
 def _last_words(instance: dg.DagsterInstance, run_id: str) -> str:
-    """Return the last message of a run's step, such as "evaluated 100 of 399 images"; "" if none."""
+    """Return the last message of a run's step, such as "images evaluated: 100 of 399"; "" if none."""
     page = instance.get_records_for_run(run_id, limit=20 * LOOKED_AT, ascending=False)
     messages = (
         record.event_log_entry.user_message

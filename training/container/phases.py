@@ -75,6 +75,10 @@ class Phases:
         """Write a line to Dagster's log."""
         self._pipes.log.info(text)
 
+    def warn(self, text: str) -> None:
+        """Write a warning to Dagster's log."""
+        self._pipes.log.warning(text)
+
     def count(self, what: str, done: int, total: int) -> None:
         """Tell the progress of a long phase, with the remaining time; logs a line now and then.
 

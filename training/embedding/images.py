@@ -76,7 +76,8 @@ def embedded_parts(
         container.checkpoint_dir / f"features-{number:05d}.parquet" for number in range(len(parts))
     ]
     open_parts = [number for number, path in enumerate(paths) if not path.exists()]
-    phases = Phases(pipes)
+    phases = Phases(pipes, container)
+    phases.begin("embedding", "")
     left = sum(len(parts[number]) for number in open_parts)
     done = len(files) - left
     if done:

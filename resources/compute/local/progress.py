@@ -107,7 +107,7 @@ def _progress(folder: JobFolder) -> JobProgress:
         text = path.read_bytes()
     except FileNotFoundError:
         alive = folder.running() is not None
-        return JobProgress(job, alive, problem="it has told nothing yet" if alive else _NOTHING)
+        return JobProgress(job, alive, problem="it starts" if alive else _NOTHING)
     except OSError as error:
         return JobProgress(job, folder.running() is not None, f"its progress is unknown: {error}")
     try:
