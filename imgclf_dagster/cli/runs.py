@@ -1,12 +1,13 @@
 """``imgclf runs``: list the training runs, and compare two of them."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imgclf_dagster.cli.common import AsJson, console, plainly
+from imgclf_dagster.cli.common import AsJson, console, fail, plainly
 from imgclf_dagster.cli.without_pandas import keep_pandas_out
 from imgclf_dagster.console import escape
 from labelling.report.words import count
@@ -46,9 +47,8 @@ def runs_command(
     """
     if context.invoked_subcommand is not None:
         return
-    versions, read = _opened()
-    shown = versions[: last or None]
-    runs = read(*shown)
+    jobs, read = _opened()
+    runs = read(jobs, last or None)
     if as_json:
         print(json.dumps([run.to_json() for run in runs], indent=1, ensure_ascii=False))
         return
@@ -57,8 +57,8 @@ def runs_command(
             console.print(line)
     if not runs:
         console.print("nothing was trained yet (imgclf run)")
-    elif len(versions) > len(shown):
-        console.print(f"[dim]{len(versions) - len(shown)} older (--last 0 lists all)[/]")
+    elif last and len(runs) == last < len(jobs):
+        console.print("[dim]older ones: --last 0 lists all[/]")
 
 
 @runs_app.command("compare")
@@ -74,8 +74,11 @@ def compare_command(first: Name, second: Name, as_json: AsJson = False) -> None:
     """
     from imgclf_dagster.status.training_runs import find_version
 
-    versions, read = _opened()
-    one, other = read(find_version(versions, first), find_version(versions, second))
+    jobs, read = _opened()
+    found = read([find_version(jobs, first), find_version(jobs, second)], None)
+    if len(found) < 2:
+        raise fail("a search for hyperparameters (imgclf tune) is no training run")
+    one, other = found
     differing = {
         "hyperparameters": _differing(one.hyperparameters, other.hyperparameters),
         "metrics": _differing(_all_metrics(one), _all_metrics(other)),
@@ -97,15 +100,20 @@ def compare_command(first: Name, second: Name, as_json: AsJson = False) -> None:
 
 
 def _opened() -> Any:
-    """Open the store; returns the trained versions, newest first, and a function that reads runs."""
+    """Open the store.
+
+    Returns:
+        The names of training jobs, newest first, and a function that reads the runs of some of
+        them, at most so many (``None``: all).
+    """
     with without_collection("pyarrow"):
         from imgclf_dagster.profiles.store import open_store
         from imgclf_dagster.settings.root import load_settings
         from imgclf_dagster.status.former_runs import completed
         from imgclf_dagster.status.training_runs import (
             deployed_versions,
-            read_run,
-            versions_trained,
+            jobs_of_trainings,
+            read_runs,
         )
 
         keep_pandas_out()
@@ -114,10 +122,10 @@ def _opened() -> Any:
     store.require()
     stages = deployed_versions(store)
 
-    def read(*versions: str) -> "list[StoredRun]":
-        return completed(settings, [read_run(store, version, stages) for version in versions])
+    def read(jobs: Sequence[str], most: int | None) -> "list[StoredRun]":
+        return completed(settings, list(islice(read_runs(store, jobs, stages), most)))
 
-    return versions_trained(store), read
+    return jobs_of_trainings(store), read
 
 
 def _lines(run: "StoredRun") -> Iterator[str]:

@@ -4,7 +4,7 @@ Read from the records of jobs, evaluations and deployments alone, without MLflow
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import sqrt
@@ -19,7 +19,7 @@ from object_store.store import ObjectStore
 from resources.compute.outputs import job_times, read_job
 from serving.deployments import STAGES, records_prefix, version_in
 
-_PREFIX, _RECORD = "models/train-", "/job.json"
+_PREFIX, _RECORD, _MODULE = "models/train-", "/job.json", "training.train"
 _Z = 1.959964
 """Of a 95 % interval."""
 
@@ -127,8 +127,8 @@ class StoredRun:
         }
 
 
-def versions_trained(store: ObjectStore) -> list[str]:
-    """Return the model versions whose training is done, the newest first."""
+def jobs_of_trainings(store: ObjectStore) -> list[str]:
+    """Return the names of done training jobs, the newest first; some may be searches (imgclf tune)."""
     records = [
         info
         for info in store.list("models")
@@ -154,13 +154,30 @@ def find_version(versions: Sequence[str], name: str) -> str:
     raise NoSuchRun(f"there is no training run {name!r}", "`imgclf runs` lists them")
 
 
-def read_run(store: ObjectStore, version: str, stages: Mapping[str, str]) -> StoredRun:
+def read_runs(
+    store: ObjectStore, jobs: Iterable[str], stages: Mapping[str, str]
+) -> Iterator[StoredRun]:
+    """Read the training runs among jobs, one after the other.
+
+    Args:
+        store: with the records.
+        jobs: names of done jobs.
+        stages: model version by stage.
+    """
+    found = (read_run(store, job, stages) for job in jobs)
+    return (run for run in found if run is not None)
+
+
+def read_run(store: ObjectStore, version: str, stages: Mapping[str, str]) -> StoredRun | None:
     """Read a training run; damage is said in it, and is no error.
 
     Args:
         store: with the records.
         version: of the model.
         stages: model version by stage.
+
+    Returns:
+        The run; ``None`` if the job of that name trained no model, but searched for hyperparameters.
     """
     try:
         job = read_job(store, version)
@@ -168,6 +185,8 @@ def read_run(store: ObjectStore, version: str, stages: Mapping[str, str]) -> Sto
         return StoredRun(version, problem=f"{damage.key} is damaged ({damage.flaw})")
     if job is None:
         return StoredRun(version, problem="its record was deleted")
+    if job.get("module", _MODULE) != _MODULE:
+        return None
     given = job.get("hyperparameters", {})
     metrics = _numbers(job["metadata"])
     started_at, ended_at = job_times(job)

@@ -184,6 +184,7 @@ def test_the_training_can_be_compared_in_mlflow_and_by_imgclf_runs(line: Any) ->
     trained, evaluated = done.metadata("trained_model"), done.metadata("evaluation_report")
     assert "(data:image/jpeg;base64," in trained["augmented batch"]
     stored = read_run(line.store, version, {})
+    assert stored is not None
     assert stored.hyperparameters["epochs"] == RECIPE["epochs"]
     assert stored.test
     assert stored.test.accuracy == pytest.approx(evaluated["accuracy"])

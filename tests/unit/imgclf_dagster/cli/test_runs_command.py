@@ -109,7 +109,7 @@ def test_runs_are_listed_newest_first_with_intervals_and_stage(store: ObjectStor
     assert "validation accuracy 0.900 (0.851 to 0.934, 200 images), test accuracy 0.880 (" in shown
     assert "of data set d[2]" in shown
     assert [run["model_version"] for run in listed("--last", "1")] == ["train-b2"]
-    assert "1 older (--last 0 lists all)" in imgclf("--last", "1").stdout
+    assert "older ones: --last 0 lists all" in imgclf("--last", "1").stdout
     assert len(listed("--last", "0")) == 2
 
 
@@ -148,6 +148,17 @@ def test_two_runs_are_compared_by_what_differs(store: ObjectStore) -> None:
     assert "val_accuracy: 0.9 → 0.95  (+0.05)" in shown
     assert "temperature: – → 1.5" in shown
     assert "hyperparameters that differ\n    none" in imgclf("compare", "a1", "a1").stdout
+
+
+def test_a_search_for_hyperparameters_is_no_training_run(store: ObjectStore) -> None:
+    trained(store, "train-a1")
+    search = {**trained(store, "train-5e"), "module": "training.tune"}
+    overwrite(store, "models/train-5e/job.json", json.dumps(search).encode())
+    assert [run["model_version"] for run in listed("--last", "1")] == ["train-a1"]
+    assert "older" not in imgclf().stdout
+    refused = imgclf("compare", "train-a1", "train-5e")
+    assert refused.exit_code == 1
+    assert "a search for hyperparameters (imgclf tune) is no training run" in refused.output
 
 
 def test_a_name_that_is_none_or_several_is_refused(store: ObjectStore) -> None:
