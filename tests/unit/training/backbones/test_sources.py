@@ -106,7 +106,7 @@ def test_nets_of_which_one_takes_no_other_size_each_see_their_own() -> None:
         return nn.Flatten()
 
     def source(name: str, size: int, build_net: Callable[..., nn.Module]) -> NetSource:
-        return NetSource(name, Preprocessing(size=size), "", build_net, dict)
+        return NetSource(name, "timm", Preprocessing(size=size), "", build_net, dict)
 
     nets = [source("rigid", 32, rigid), source("any", 24, lambda *_: nn.Flatten())]
     built = _sized_backbones(nets, [None, None], None)
