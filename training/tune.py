@@ -6,10 +6,11 @@ in its order. All trials share one process: imports and decoding are paid once. 
 """
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from dagster_pipes import PipesContext
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -27,15 +28,18 @@ from training.container.quick_imports import without_collection
 from training.data.manifest import CARD, ManifestError, read_card
 from training.data.set_aside import optional_picture
 from training.errors import PermanentFailure
-from training.tuning.pictures import draw_search
+from training.tuning.pictures import RATES, draw_rates, draw_search
 from training.tuning.space import SearchSpace, tried
 from training.tuning.study import STUDY, Limits, Report, Search
 
 if TYPE_CHECKING:
     from training.data.data import DataSource, LabelledImages
+    from training.fitting.architectures import Classifier
     from training.images.preprocessing import Preprocessing
 
 SEARCH = "search.json"
+
+Method = Literal["trials", "learning_rate"]
 
 
 class SearchResult(BaseModel):
@@ -43,7 +47,7 @@ class SearchResult(BaseModel):
 
     Attributes:
         chosen: the best values, by hyperparameter.
-        val_loss: of the best trial.
+        val_loss: of the best trial; ``None``: a range test has none.
         trials: number of trials.
         pruned: of these, those that were ended early.
         failed: of these, those that failed.
@@ -53,7 +57,7 @@ class SearchResult(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     chosen: dict[str, Any]
-    val_loss: float
+    val_loss: float | None
     trials: int
     pruned: int
     failed: int
@@ -65,6 +69,7 @@ class SearchJob:
     """A search, as its container describes it.
 
     Attributes:
+        method: trials: all that the space declares; learning_rate: a range test of that alone.
         base: hyperparameters of what is not searched.
         space: what is searched.
         limits: when it ends.
@@ -75,6 +80,7 @@ class SearchJob:
         weights: file of pretrained weights by net; ``None``: it is downloaded.
     """
 
+    method: Method
     base: Hyperparameters
     space: SearchSpace
     limits: Limits
@@ -99,6 +105,7 @@ class SearchJob:
             space = SearchSpace.model_validate_json(given["space"])
             files = weights_in(container, "+".join(space.architectures))
             return cls(
+                method=json.loads(given["method"]),
                 base=Hyperparameters.from_strings(given),
                 space=space,
                 limits=Limits(json.loads(given["trials"]), json.loads(given["seconds"])),
@@ -148,12 +155,33 @@ def tune(container: JobContainer, pipes: PipesContext) -> SearchResult:
     source = DataSource(
         job.dataset, job.dataset_version, job.task, job.labels, container.scratch_dir
     )
+    if job.method == "learning_rate":
+        found = _rate_found(job, source, container, phases, pipes)
+    else:
+        found = _searched(job, source, container, phases, pipes)
+    (container.output_dir / SEARCH).write_text(found.model_dump_json(), encoding="utf-8")
+    return found
+
+
+def _searched(
+    job: SearchJob,
+    source: "DataSource",
+    container: JobContainer,
+    phases: Phases,
+    pipes: PipesContext,
+) -> SearchResult:
+    """Try configurations, and write the study and its pictures; see :func:`tune`."""
     phases.begin("search", _plan(job))
     search = Search(container.checkpoint_dir, job.space, job.base.seed, phases.say)
-    trials = _Trials(job, source, container, phases)
-    search.run(job.limits, trials.train)
+    search.run(job.limits, _Trials(job, source, container, phases).train)
     best, states = search.best, [trial.state.name for trial in search.ended()]
-    found = SearchResult(
+    phases.begin("pictures", "")
+    with optional_picture("of the search", pipes.log.warning):
+        draw_search(container.output_dir, search.study)
+    copied = container.output_dir / f".{STUDY}"
+    copied.write_bytes((container.checkpoint_dir / STUDY).read_bytes())
+    put_in_place(copied, container.output_dir / STUDY)
+    return SearchResult(
         chosen=search.values(best),
         val_loss=float(best.value or 0.0),
         trials=len(states),
@@ -161,14 +189,42 @@ def tune(container: JobContainer, pipes: PipesContext) -> SearchResult:
         failed=states.count("FAIL"),
         seconds=round(search.spent_s(), 1),
     )
-    phases.begin("pictures", "")
-    with optional_picture("of the search", pipes.log.warning):
-        draw_search(container.output_dir, search.study)
-    copied = container.output_dir / f".{STUDY}"
-    copied.write_bytes((container.checkpoint_dir / STUDY).read_bytes())
-    put_in_place(copied, container.output_dir / STUDY)
-    (container.output_dir / SEARCH).write_text(found.model_dump_json(), encoding="utf-8")
-    return found
+
+
+def _rate_found(
+    job: SearchJob,
+    source: "DataSource",
+    container: JobContainer,
+    phases: Phases,
+    pipes: PipesContext,
+) -> SearchResult:
+    """Find the learning rate by a range test, and draw it; see :func:`tune`."""
+    from training.fitting.rate_range import range_test
+
+    trials = _Trials(job, source, container, phases)
+    phases.begin("search", f"a range test of the learning rate of {job.base.architecture}")
+    begun = time.monotonic()
+    net = trials.built(job.base)
+    found = range_test(
+        net,
+        job.base,
+        task=job.task,
+        classes=len(job.labels),
+        train=trials.split("train", net.preprocessing),
+        scratch=container.scratch_dir,
+        progress=lambda done, total: phases.count("steps", done, total),
+    )
+    best = found.suggested
+    with optional_picture(RATES, pipes.log.warning):
+        draw_rates(container.output_dir / RATES, found.rates, found.losses, best)
+    return SearchResult(
+        chosen={"architecture": job.base.architecture, "learning_rate": best},
+        val_loss=None,
+        trials=1,
+        pruned=0,
+        failed=0,
+        seconds=round(time.monotonic() - begun, 1),
+    )
 
 
 def _plan(job: SearchJob) -> str:
@@ -199,15 +255,10 @@ class _Trials:
         Returns:
             The validation loss.
         """
-        import torch
-
-        from training.fitting.architectures import build, load_weights
         from training.fitting.fit import fit
 
         parameters, classes = tried(self.job.base, values), len(self.job.labels)
-        torch.manual_seed(parameters.seed)
-        files = [self.job.weights[parameters.architecture]]
-        net = build(parameters, classes, load_weights(parameters, files))
+        net = self.built(parameters)
 
         def epoch(numbers: dict[str, float]) -> None:
             report(int(numbers["epoch"]), numbers["val_loss"])
@@ -217,15 +268,25 @@ class _Trials:
             parameters,
             task=self.job.task,
             classes=classes,
-            train=self._split("train", net.preprocessing),
-            val=self._split("val", net.preprocessing),
+            train=self.split("train", net.preprocessing),
+            val=self.split("val", net.preprocessing),
             checkpoints=folder,
             scratch=self.container.scratch_dir,
             report=epoch,
         )
         return float(trained[-1]["val_loss"])
 
-    def _split(self, name: str, preprocessing: "Preprocessing") -> "LabelledImages":
+    def built(self, parameters: Hyperparameters) -> "Classifier":
+        """Build a net with its pretrained weights."""
+        import torch
+
+        from training.fitting.architectures import build, load_weights
+
+        torch.manual_seed(parameters.seed)
+        files = [self.job.weights[parameters.architecture]]
+        return build(parameters, len(self.job.labels), load_weights(parameters, files))
+
+    def split(self, name: str, preprocessing: "Preprocessing") -> "LabelledImages":
         """Return the images of a split; they are decoded once for each size."""
         return self.source.split(
             name,

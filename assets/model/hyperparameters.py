@@ -24,14 +24,15 @@ from resources.compute.compute import Compute
 from resources.compute.job_names import job_name
 from resources.compute.job_spec import JobSpec
 from training.config import CODE_VERSION
-from training.tune import SEARCH, SearchResult
-from training.tuning.pictures import COORDINATES, HISTORY, IMPORTANCES
+from training.tune import SEARCH, Method, SearchResult
+from training.tuning.pictures import COORDINATES, HISTORY, IMPORTANCES, RATES
 from training.tuning.space import SearchSpace
 
 PICTURES = {
     "optimization history": HISTORY,
     "importances": IMPORTANCES,
     "parallel coordinates": COORDINATES,
+    "learning rates": RATES,
 }
 
 
@@ -48,6 +49,14 @@ def tuning_config(defaults: TuningPolicy) -> type[dg.Config]:
     fields["dataset_version"] = (
         str,
         Field("", description="Data set version to search on; empty: the newest."),
+    )
+    fields["method"] = (
+        Method,
+        Field(
+            "trials",
+            description="trials: search all that the space declares; learning_rate: a range test of "
+            "the learning rate alone, in some minutes.",
+        ),
     )
     config: type[dg.Config] = create_model("TuningConfig", __base__=dg.Config, **fields)
     return config
@@ -102,6 +111,7 @@ def build_hyperparameters(tuning: TuningPolicy, training: TrainingPolicy) -> dg.
             dagster.Failure: the space is wrong, there is no such data set, or the job failed.
         """
         chosen: dict[str, Any] = config.model_dump()  # type: ignore[attr-defined] # of that class
+        method: Method = chosen.pop("method")
         version = chosen.pop("dataset_version") or _newest(context, store)
         try:
             asked = TuningPolicy.model_validate(chosen)
@@ -110,7 +120,14 @@ def build_hyperparameters(tuning: TuningPolicy, training: TrainingPolicy) -> dg.
             raise dg.Failure(f"the search is wrong: {error}", allow_retries=False) from None
         if not store.exists(f"{dataset_prefix(version)}card.json"):
             raise dg.Failure(f"there is no data set version {version!r} in {store.url}")
-        spec = search_job(asked, space, training, read_card(store, version), line.weights_dir)
+        if method == "learning_rate" and len(space.architectures) > 1:
+            raise dg.Failure(
+                f"a range test is of one net, and [tuning] names {', '.join(space.architectures)}: "
+                "search by trials, or name one",
+                allow_retries=False,
+            )
+        card = read_card(store, version)
+        spec = search_job(asked, space, training, card, line.weights_dir, method)
         context.log.info(f"search {spec.name} on data set {version}")
         result = compute.run(context, spec)
         outputs = compute.outputs(spec.name, spec.kind)
@@ -130,7 +147,7 @@ def build_hyperparameters(tuning: TuningPolicy, training: TrainingPolicy) -> dg.
                 "job": spec.name,
                 "dataset_version": version,
                 "chosen": dg.MetadataValue.json(found.chosen),
-                "val_loss": found.val_loss,
+                **({} if found.val_loss is None else {"val_loss": found.val_loss}),
                 "trials": found.trials,
                 "pruned": found.pruned,
                 "failed": found.failed,
@@ -155,6 +172,7 @@ def search_job(
     training: TrainingPolicy,
     card: Mapping[str, Any],
     weights_dir: Path | None,
+    method: Method = "trials",
 ) -> JobSpec:
     """Describe the job of a search; its name is a hash of everything that decides its result.
 
@@ -164,11 +182,13 @@ def search_job(
         training: what is not searched.
         card: the data set's card.
         weights_dir: the user's folder of pretrained weights; ``None``: there is none.
+        method: how it searches.
     """
     base = training.challenger_job().model_copy(update={"architecture": space.architectures[0]})
     nets = base.model_copy(update={"architecture": "+".join(space.architectures)})
     given = {
         **base.to_strings(),
+        "method": json.dumps(method),
         "dataset_version": card["version"],
         "space": space.model_dump_json(),
         "trials": json.dumps(asked.trials),

@@ -13,7 +13,7 @@ class HyperparametersRecord(MaterializationRecord):
         job: name of the search's job.
         dataset_version: the data set version that it searched on.
         chosen: value by hyperparameter.
-        val_loss: validation loss of the best trial.
+        val_loss: validation loss of the best trial; ``None``: a range test of the learning rate has none.
         trials: number of trials.
     """
 
@@ -22,5 +22,5 @@ class HyperparametersRecord(MaterializationRecord):
     job: str
     dataset_version: str
     chosen: dict[str, Any]
-    val_loss: float
+    val_loss: float | None = None
     trials: int

@@ -16,15 +16,26 @@ Minutes = Annotated[
     float | None,
     typer.Option("--minutes", help="Minutes of all trials; default: tuning.budget_minutes."),
 ]
+RateOnly = Annotated[
+    bool,
+    typer.Option(
+        "--learning-rate",
+        help="Only find the learning rate, by a range test of 100 steps.",
+    ),
+]
 
 
 @plainly
-def tune_command(trials: Trials = None, minutes: Minutes = None) -> None:
+def tune_command(
+    trials: Trials = None,
+    minutes: Minutes = None,
+    learning_rate: RateOnly = False,
+) -> None:
     """Search hyperparameters for the next fine-tuning, on the newest data set.
 
     What is searched is under [tuning] in imgclf.toml. Interrupted at any moment, it goes on with the
     trial under way when it is run again; the same search is not done twice. What it finds is used by
-    the next fine-tuning (imgclf run) wherever the settings say nothing else.
+    the next fine-tuning (imgclf run) wherever the settings say nothing else; the newest search counts.
     """
     with without_collection("imgclf_dagster.line.runner"):
         from imgclf_dagster.line.progress import ConsoleNarrator
@@ -33,6 +44,8 @@ def tune_command(trials: Trials = None, minutes: Minutes = None) -> None:
     settings = load_settings()
     given = {"trials": trials, "budget_minutes": minutes}
     config: dict[str, Any] = {name: one for name, one in given.items() if one is not None}
+    if learning_rate:
+        config["method"] = "learning_rate"
     with line_runner(settings, ConsoleNarrator(console), hosted=False) as runner:
         runner.stay_out_of_the_way("hyperparameters", "tune")
         outcome = runner.tune(config)
@@ -40,10 +53,9 @@ def tune_command(trials: Trials = None, minutes: Minutes = None) -> None:
             raise fail("\n".join(f"{name}: {why}" for name, why in outcome.failures.items()))
         found = runner.tuned()
     assert found is not None
-    console.print(
-        f"[green]✓[/] best of {found.trials} trials on data set {found.dataset_version}: validation "
-        f"loss {found.val_loss:.4f}"
-    )
+    how = "a range test" if found.val_loss is None else f"the best of {found.trials} trials"
+    loss = "" if found.val_loss is None else f": validation loss {found.val_loss:.4f}"
+    console.print(f"[green]✓[/] {how} on data set {found.dataset_version}{loss}")
     for name, value in sorted(found.chosen.items()):
         console.print(f"  {name} = {escape(_shown(value))}")
     console.print(

@@ -1,12 +1,14 @@
 """Pictures of a search: its history, what mattered, and all trials as lines."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import optuna
 
+RATES = "learning_rates.png"
 HISTORY, IMPORTANCES, COORDINATES = "history.png", "importances.png", "parallel_coordinates.png"
 _DPI = 110
 _LEAST_FOR_IMPORTANCES = 2
@@ -38,6 +40,28 @@ def draw_search(folder: Path, study: "optuna.Study") -> None:
     if len(complete) >= _LEAST_FOR_LINES and len(searched) > 1:
         axes = plots.plot_parallel_coordinate(study, target_name="validation loss")
         _save(folder / COORDINATES, axes)
+
+
+def draw_rates(path: Path, rates: Sequence[float], losses: Sequence[float], best: float) -> None:
+    """Draw the curve of a learning-rate range test.
+
+    Args:
+        path: of the picture.
+        rates: learning rate of each step.
+        losses: loss of each step.
+        best: the suggested rate.
+    """
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot
+
+    _, axes = pyplot.subplots()
+    axes.plot(rates, losses)
+    axes.axvline(best, color="tab:red", linestyle="--", label=f"suggested: {best:.2g}")
+    axes.set(xscale="log", xlabel="learning rate", ylabel="training loss (moving average)")
+    axes.legend()
+    _save(path, axes)
 
 
 def _save(path: Path, axes: object) -> None:

@@ -45,6 +45,7 @@ def test_a_search_is_done_once_and_used_by_the_next_fine_tuning(
     }
     assert "(data:image/" in shown["optimization history"]
     assert "(data:image/" in shown["parallel coordinates"]
+    assert shown["chosen"]["optimizer"] in ("adamw", "rmsprop")
     again = world.run("hyperparameters")
     assert again.metadata("hyperparameters")["reused"] is True
     assert again.version("hyperparameters") == done.version("hyperparameters")
