@@ -62,3 +62,19 @@ def test_a_search_is_done_once_and_used_by_the_next_fine_tuning(
     (spec,) = asked
     used = {name: json.loads(spec.hyperparameters[name]) for name in (*chosen, "epochs")}
     assert used == {**chosen, "epochs": 1}
+
+
+def test_the_learning_rate_alone_is_found_by_a_range_test(empty_world: Any, tmp_path: Any) -> None:
+    world = empty_world(tmp_path / "home", training=TRAINING, tuning=TUNING)
+    world.add_classes(8)
+    config = {"ops": {"hyperparameters": {"config": {"method": "learning_rate"}}}}
+    assets = ("raw_images", "annotations", "dataset", "hyperparameters")
+    done = world.run(*assets, config=config)
+    assert done.success, done.why
+    shown = done.metadata("hyperparameters")
+    assert shown["chosen"].keys() == {"architecture", "learning_rate"}
+    assert "val_loss" not in shown
+    assert "(data:image/" in shown["learning rates"]
+    several = world.with_settings(tuning={"architectures": ["resnet18", "resnet34"]})
+    refused = several.run("hyperparameters", config=config)
+    assert "a range test is of one net" in refused.why
