@@ -154,6 +154,8 @@ def test_clothes_with_several_labels_each(imgclf_here: Any, tmp_path: Path) -> N
     assert json.loads(ingested.out)["new"] == 150, ingested.output
     ran = imgclf("run")
     assert ran.code == 0, ran.output
+    status = json.loads(imgclf("status", "--json").out)
+    assert status["candidate"]["metrics"]["accuracy"] >= 0.9  # all labels of an image
     with tarfile.open(archive) as photos:
         member = photos.getmember("fashion_multilabel/blue_jeans/" + first_of(photos, "blue_jeans"))
         photo = tmp_path / "jeans.jpg"
