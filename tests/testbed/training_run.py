@@ -187,7 +187,7 @@ class TrainingJob(Job):
                 elapsed = time.time() - started
                 if self._ran_s + elapsed > self._runtime_s:
                     return "MaxRuntimeExceeded", hosts.terminate()
-                if self._waited_too_long():
+                if self._waited_too_long(scale=1):
                     return "MaxWaitTimeExceeded", hosts.terminate()
                 checkpoints.sync()
                 if self._spot and self._is_interrupted(elapsed, checkpoints):
@@ -256,7 +256,7 @@ class TrainingJob(Job):
 
     # --- states -----------------------------------------------------------------------------
 
-    def _waited_too_long(self, scale: float = 1) -> bool:
+    def _waited_too_long(self, scale: float) -> bool:
         return scale * (time.time() - self.created.timestamp()) > self._wait_s
 
     def _enter(self, secondary: str, message: str) -> None:
