@@ -15,6 +15,7 @@ from imgclf_dagster.line import progress
 from imgclf_dagster.line.outcome import RunOutcome
 from imgclf_dagster.line.progress import ConsoleNarrator, narrated
 from object_store.store import ObjectStore
+from tests.patience import WAIT_S
 
 pytestmark = pytest.mark.unit
 
@@ -81,7 +82,7 @@ def test_a_terminal_shows_what_the_job_does_until_the_run_ends(
         dg.DagsterInstance.ephemeral() as instance,
         narrated(instance, outcome, narrator, look),
     ):
-        assert shown.wait(60)
+        assert shown.wait(WAIT_S)
         narrator.logged("trained_model", "a line above it", level=20)
     written = terminal.written.getvalue()
     assert re.search(r"train-1: look \d+\[/\]", written)
