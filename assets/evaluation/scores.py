@@ -46,16 +46,16 @@ def accuracy_name(task: str) -> str:
 
 
 def sentence(numbers: Mapping[str, float], task: str) -> str:
-    """Return the scores for a line of a page; intervals are shown where they are wide.
+    """Return the scores for a line of a page: where intervals are wide, the main ones with those.
 
     Args:
         numbers: of ``numbers_of``.
         task: single_label or multi_label.
     """
     shown = {"accuracy": accuracy_name(task), "macro_f1": "macro-F1"}
-    if task == "multi_label":
-        shown |= {"micro_f1": "micro-F1", "mean_average_precision": "mAP"}
     if not is_too_wide(numbers):
+        if task == "multi_label":
+            shown |= {"micro_f1": "micro-F1", "mean_average_precision": "mAP"}
         return _listed(numbers, shown, "")
     told = ", ".join(
         f"{title} {numbers[name]:.3f}{_interval(numbers, name)}"
