@@ -63,7 +63,7 @@ class TrainingTracker:
 
         def log() -> str:
             with tempfile.TemporaryDirectory(prefix="imgclf-") as scratch:
-                files = _files(outputs, Path(scratch))
+                files = files_of(outputs, ARTIFACTS, Path(scratch))
                 run = self._run(times, metrics=metrics, epochs=history(outputs), artifacts=files)
                 return self.registry.log_training(run)
 
@@ -113,7 +113,7 @@ class TrainingTracker:
             },
             epochs=epochs,
             metrics=_numbers(metrics or {}),
-            dataset=_dataset(self.card),
+            dataset=dataset_facts(self.card),
             started_at=times[0],
             ended_at=times[1],
             artifacts=artifacts or {},
@@ -143,7 +143,8 @@ def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _dataset(card: Mapping[str, Any]) -> DatasetFacts:
+def dataset_facts(card: Mapping[str, Any]) -> DatasetFacts:
+    """Describe a data set by its card."""
     version = str(card["version"])
     profile = {name: card[name] for name in ("images", "task", "labels", "counts") if name in card}
     return DatasetFacts(version, f"{dataset_prefix(version)}manifest.parquet", profile)
@@ -172,10 +173,19 @@ def history(outputs: Mapping[str, bytes]) -> list[Epoch]:
         return []
 
 
-def _files(outputs: Mapping[str, bytes], folder: Path) -> dict[str, Path]:
-    """Write the files to log into a folder; those that are missing or damaged are left out."""
+def files_of(outputs: Mapping[str, bytes], names: Sequence[str], folder: Path) -> dict[str, Path]:
+    """Write files of a job into a folder; those that are missing or damaged are left out.
+
+    Args:
+        outputs: files of the job.
+        names: of those to write.
+        folder: to write to.
+
+    Returns:
+        Their paths by name.
+    """
     files = {}
-    for name in ARTIFACTS:
+    for name in names:
         with suppress(DamagedObject, KeyMissing):
             data = outputs[name]
             files[name] = folder / name

@@ -53,8 +53,8 @@ def log_training(client: "MlflowClient", experiment_id: str, project: str, run: 
         found = client.create_run(
             experiment_id,
             start_time=_ms(_began(run)),
-            tags={TRAINING_TAG: run.model_version},
-            run_name=run.model_version,
+            tags={TRAINING_TAG: run.model_version, **_above(client, experiment_id, run.parent)},
+            run_name=run.title or run.model_version,
         )
     run_id: str = found.info.run_id
     if found.info.status == "FINISHED":
@@ -76,6 +76,18 @@ def log_training(client: "MlflowClient", experiment_id: str, project: str, run: 
     status = "FAILED" if run.failure else "FINISHED"
     client.set_terminated(run_id, status, end_time=_ms(run.ended_at))
     return run_id
+
+
+def _above(client: "MlflowClient", experiment_id: str, parent: str) -> dict[str, str]:
+    """Return MLflow's tag of a run that is shown below another; empty if there is no such run.
+
+    Args:
+        client: of the server or database.
+        experiment_id: MLflow's.
+        parent: model version of the other run; "" for none.
+    """
+    found = training_run_of(client, experiment_id, parent) if parent else None
+    return {PARENT_TAG: found.info.run_id} if found else {}
 
 
 def _parent(client: "MlflowClient", experiment_id: str, digest: str) -> dict[str, str]:

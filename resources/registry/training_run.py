@@ -52,6 +52,9 @@ class TrainingRun:
         ended_at: when the job ended; ``None``: unknown.
         artifacts: local files by their name.
         failure: why the training failed; "" if it did not.
+        title: shown instead of ``model_version``; "": that one.
+        parent: ``model_version`` of the run below which it is shown, which is logged already; "":
+            of none.
     """
 
     model_version: str
@@ -64,6 +67,8 @@ class TrainingRun:
     ended_at: datetime | None
     artifacts: Mapping[str, Path] = field(default_factory=dict)
     failure: str = ""
+    title: str = ""
+    parent: str = ""
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ from training.tuning.space import SearchSpace
 
 if TYPE_CHECKING:
     import optuna
+
+TRIALS = "trials.json"
+"""The trials with their values and losses, without Optuna."""
 
 STUDY = "study.db"
 """The study's SQLite file: ``optuna-dashboard sqlite:///study.db`` shows it."""
@@ -155,6 +159,22 @@ class Search:
             if trial.state.is_finished() and trial.number not in went_on
         ]
 
+    def table(self) -> list[dict[str, Any]]:
+        """Return the trials that count, in their order, as values that ``json`` can serialize."""
+        return [
+            {
+                "number": trial.number + 1,
+                "state": trial.state.name.lower(),
+                "fault": str(trial.user_attrs.get("fault", "")),
+                "values": self.values(trial),
+                "val_loss": trial.value,
+                "epochs": {str(step): loss for step, loss in trial.intermediate_values.items()},
+                "started_at": _moment(trial.datetime_start),
+                "ended_at": _moment(trial.datetime_complete),
+            }
+            for trial in self.ended()
+        ]
+
     def _complete(self) -> "list[optuna.trial.FrozenTrial]":
         import optuna
 
@@ -170,6 +190,10 @@ class Search:
         place = self._folder / f"trial-{digest[:16]}"
         place.mkdir(parents=True, exist_ok=True)
         return place
+
+
+def _moment(time: datetime | None) -> str | None:
+    return time.astimezone(UTC).isoformat() if time else None
 
 
 def _short(value: Any) -> str:

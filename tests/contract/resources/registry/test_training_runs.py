@@ -143,6 +143,17 @@ def test_a_training_that_failed_is_a_run_which_a_later_success_completes(
     assert client.get_run(run_id).info.status == "FINISHED"
 
 
+def test_the_trials_of_a_search_are_runs_below_it(mlflow: MlflowRegistry, run: TrainingRun) -> None:
+    search = mlflow.log_training(replace(run, model_version="train-5e"))
+    trial = replace(run, model_version="train-5e/1", title="trial 1", parent="train-5e")
+    client, _ = client_of(mlflow)
+    found = client.get_run(mlflow.log_training(trial))
+    assert (found.info.run_name, found.data.tags["mlflow.parentRunId"]) == ("trial 1", search)
+    assert mlflow.log_training(trial) == found.info.run_id
+    alone = client.get_run(mlflow.log_training(replace(trial, model_version="x/1", parent="x")))
+    assert "mlflow.parentRunId" not in alone.data.tags
+
+
 def test_the_test_scores_are_beside_the_hyperparameters(
     mlflow: MlflowRegistry, run: TrainingRun
 ) -> None:

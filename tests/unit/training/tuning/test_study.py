@@ -1,5 +1,6 @@
 """The search: it finds the best, prunes, survives a kill, and ends at its limits."""
 
+import json
 from collections.abc import Mapping
 from math import log10
 from pathlib import Path
@@ -49,6 +50,10 @@ def search(folder: Path, said: list[str] | None = None) -> Search:
     return Search(folder, SPACE, 7, heard.append)
 
 
+def _loss(trial: Mapping[str, Any]) -> float:
+    return float(trial["val_loss"])
+
+
 def test_the_best_is_found_and_the_worse_are_pruned(tmp_path: Path) -> None:
     said: list[str] = []
     found, trainings = search(tmp_path, said), Trainings()
@@ -58,6 +63,13 @@ def test_the_best_is_found_and_the_worse_are_pruned(tmp_path: Path) -> None:
     assert min(trainings.epochs) < EPOCHS, "none was pruned"
     assert sum("pruned after epoch" in text for text in said) == trainings.epochs.count(1)
     assert len(said) == 16
+    table = json.loads(json.dumps(found.table()))
+    assert [trial["number"] for trial in table] == list(range(1, 17))
+    assert sum(trial["state"] == "pruned" for trial in table) == trainings.epochs.count(1)
+    best = min((trial for trial in table if trial["val_loss"] is not None), key=_loss)
+    assert best["values"] == found.values(found.best)
+    assert list(best["epochs"]) == ["1", "2", "3", "4"]
+    assert best["started_at"] <= best["ended_at"]
     draw_search(tmp_path, found.study)
     for name in (HISTORY, IMPORTANCES, COORDINATES):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
