@@ -30,7 +30,7 @@ from training.data.set_aside import optional_picture
 from training.errors import PermanentFailure
 from training.tuning.pictures import RATES, draw_rates, draw_search
 from training.tuning.space import SearchSpace, tried
-from training.tuning.study import STUDY, Limits, Report, Search
+from training.tuning.study import STUDY, TRIALS, Limits, Report, Search
 
 if TYPE_CHECKING:
     from training.data.data import DataSource, LabelledImages
@@ -178,6 +178,7 @@ def _searched(
     phases.begin("pictures", "")
     with optional_picture("of the search", pipes.log.warning):
         draw_search(container.output_dir, search.study)
+    (container.output_dir / TRIALS).write_text(json.dumps(search.table()), encoding="utf-8")
     copied = container.output_dir / f".{STUDY}"
     copied.write_bytes((container.checkpoint_dir / STUDY).read_bytes())
     put_in_place(copied, container.output_dir / STUDY)
@@ -237,12 +238,13 @@ def _plan(job: SearchJob) -> str:
 
 @dataclass
 class _Trials:
-    """Trains each trial; the attributes are those of the job."""
+    """Trains each trial; the attributes are those of the job, and ``begun`` counts trials."""
 
     job: SearchJob
     source: "DataSource"
     container: JobContainer
     phases: Phases
+    begun: int = 0
 
     def train(self, values: Mapping[str, Any], folder: Path, report: Report) -> float:
         """Train with the values of a trial.
@@ -257,6 +259,8 @@ class _Trials:
         """
         from training.fitting.fit import fit
 
+        self.begun += 1
+        steps = f"steps of trial {self.begun}"
         parameters, classes = tried(self.job.base, values), len(self.job.labels)
         net = self.built(parameters)
 
@@ -273,6 +277,7 @@ class _Trials:
             checkpoints=folder,
             scratch=self.container.scratch_dir,
             report=epoch,
+            progress=lambda done, total: self.phases.count(steps, done, total),
         )
         return float(trained[-1]["val_loss"])
 

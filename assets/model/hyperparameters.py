@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, create_model
 from assets.dataset.dataset import dataset
 from assets.dataset.versions import dataset_prefix, read_card
 from assets.line import OWNERS, Line, fingerprint
+from assets.model.search_tracking import SearchTracker
 from assets.model.trained_model import dataset_channel, weights_channels, weights_identity
 from assets.pictures import optional_picture, picture
 from assets.policies import TrainingPolicy, TuningPolicy
@@ -23,6 +24,7 @@ from object_store.store import ObjectStore
 from resources.compute.compute import Compute
 from resources.compute.job_names import job_name
 from resources.compute.job_spec import JobSpec
+from resources.registry.registry import ModelRegistry
 from training.config import CODE_VERSION
 from training.tune import SEARCH, Method, SearchResult
 from training.tuning.pictures import COORDINATES, HISTORY, IMPORTANCES, RATES
@@ -96,6 +98,7 @@ def build_hyperparameters(tuning: TuningPolicy, training: TrainingPolicy) -> dg.
         config: config_type,  # type: ignore[valid-type] # a class made at run time
         store: dg.ResourceParam[ObjectStore],
         compute: Compute,
+        registry: ModelRegistry,
         line: dg.ResourceParam[Line],
     ) -> dg.MaterializeResult:
         """Search, unless the same search is done.
@@ -105,6 +108,7 @@ def build_hyperparameters(tuning: TuningPolicy, training: TrainingPolicy) -> dg.
             config: the space, its limits, and optionally a data set version.
             store: with the data sets.
             compute: runs the job.
+            registry: logs the search.
             line: the settings.
 
         Raises:
@@ -140,6 +144,10 @@ def build_hyperparameters(tuning: TuningPolicy, training: TrainingPolicy) -> dg.
             val_loss=found.val_loss,
             trials=found.trials,
         )
+        numbers = found.model_dump(exclude={"chosen"})
+        tracked = SearchTracker(context, registry, spec, card).log(
+            found.chosen, numbers, outputs, result.times, tuple(PICTURES.values())
+        )
         record_materialization(context, store, made)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(fingerprint(found.chosen)),
@@ -155,6 +163,7 @@ def build_hyperparameters(tuning: TuningPolicy, training: TrainingPolicy) -> dg.
                 "reused": result.reused,
                 "space": dg.MetadataValue.json(space.model_dump(mode="json")),
                 **result.details,
+                **tracked,
                 **_pictures(outputs, spec.name),
             },
         )

@@ -61,7 +61,7 @@ class SearchTracker:
             noted_failure(f"the search {self.spec.name}", told.append),
             tempfile.TemporaryDirectory(prefix="imgclf-") as scratch,
         ):
-            files = files_of(outputs, pictures, Path(scratch))
+            files = files_of(outputs, (*pictures, TRIALS), Path(scratch))
             known = {name: float(one) for name, one in numbers.items() if one is not None}
             run_id = self.registry.log_training(self._run(chosen, known, times, files))
             for trial in _trials(outputs) if run_id else ():

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from mlflow.tracking import MlflowClient
 
 from resources.compute.job_spec import JobSpec
 from resources.compute.local.compute import LocalCompute
@@ -27,9 +28,9 @@ TUNING = {
 
 
 def test_a_search_is_done_once_and_used_by_the_next_fine_tuning(
-    empty_world: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    open_shop: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = empty_world(tmp_path / "home", training=TRAINING, tuning=TUNING)
+    world = open_shop(tmp_path / "home", training=TRAINING, tuning=TUNING)
     world.add_classes(8)
     done = world.run("raw_images", "annotations", "dataset", "hyperparameters")
     assert done.success, done.why
@@ -46,8 +47,21 @@ def test_a_search_is_done_once_and_used_by_the_next_fine_tuning(
     assert "(data:image/" in shown["optimization history"]
     assert "(data:image/" in shown["parallel coordinates"]
     assert shown["chosen"]["optimizer"] in ("adamw", "rmsprop")
+    client = MlflowClient(world.settings.mlflow_uri)
+    search = client.get_run(shown["mlflow_run"])
+    assert search.data.params["optimizer"] == chosen["optimizer"]
+    assert search.data.metrics["val_loss"] == pytest.approx(shown["val_loss"])
+    files = {file.path for file in client.list_artifacts(search.info.run_id)}
+    assert {"trials.json"} | {name for name in files if name.endswith(".png")} == files
+    assert len(files) > 2
+    below = f"tags.`mlflow.parentRunId` = '{search.info.run_id}'"
+    trials = client.search_runs([search.info.experiment_id], below)
+    assert {run.info.run_name for run in trials} == {"trial 1", "trial 2"}
+    losses = [run.data.metrics["final_val_loss"] for run in trials]
+    assert min(losses) == pytest.approx(shown["val_loss"])
     again = world.run("hyperparameters")
     assert again.metadata("hyperparameters")["reused"] is True
+    assert again.metadata("hyperparameters")["mlflow_run"] == shown["mlflow_run"]
     assert again.version("hyperparameters") == done.version("hyperparameters")
 
     asked: list[JobSpec] = []
@@ -64,8 +78,8 @@ def test_a_search_is_done_once_and_used_by_the_next_fine_tuning(
     assert used == {**chosen, "epochs": 1}
 
 
-def test_the_learning_rate_alone_is_found_by_a_range_test(empty_world: Any, tmp_path: Any) -> None:
-    world = empty_world(tmp_path / "home", training=TRAINING, tuning=TUNING)
+def test_the_learning_rate_alone_is_found_by_a_range_test(open_shop: Any, tmp_path: Any) -> None:
+    world = open_shop(tmp_path / "home", training=TRAINING, tuning=TUNING)
     world.add_classes(8)
     config = {"ops": {"hyperparameters": {"config": {"method": "learning_rate"}}}}
     assets = ("raw_images", "annotations", "dataset", "hyperparameters")
