@@ -12,6 +12,7 @@ Augmentation = Literal["none", "light", "photo"]
 Resize = Literal["squash", "crop", "pad"]
 """How an image becomes a square. squash: without its aspect ratio; crop: its central square; pad: the
 whole image, with grey beside it."""
+ClassWeights = Literal["none", "sqrt", "balanced"]
 
 CODE_VERSION = "3"
 """Version of the training code, part of every job's name. Raise it when a change to this package
@@ -24,6 +25,24 @@ number of machines: it changes the cost of a model, not the model."""
 PROBED_NETS = "tf_efficientnet_lite0+tf_efficientnet_lite2"
 FINETUNED_NET = "tf_efficientnet_lite0"
 """Default architectures; their weights come with packages (training.backbones.weights)."""
+
+
+_WITHOUT_PRETRAINING = {
+    "layer_decay": 1.0,
+    "frozen_layers": 0.0,
+    "frozen_statistics": False,
+    "head_start": False,
+}
+_SCRATCH = {
+    "warm_up": 0.3,
+    "learning_rate": 1e-3,
+    "batch_size": 64,
+    "epochs": 12,
+    "patience": 0,
+    "augmentation": "light",  # digits must not be flipped
+    "label_smoothing": 0.0,
+    "ema_decay": 0.0,
+}
 
 
 class Hyperparameters(BaseModel):
@@ -51,11 +70,58 @@ class Hyperparameters(BaseModel):
     weights: Literal["imagenet", "none"] = Field(
         "imagenet", description="imagenet: pretrained; none: random, needs no download."
     )
-    optimizer: Optimizer = "adamw"
-    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate (finetune, scratch).")
-    weight_decay: float = Field(1e-2, ge=0)
-    batch_size: int = Field(64, ge=1, le=65536)
-    epochs: int = Field(12, ge=1, le=10_000, description="Epochs (finetune, scratch).")
+    optimizer: Optimizer = Field("adamw", description="Optimizer (finetune, scratch).")
+    learning_rate: float = Field(
+        3e-4,
+        gt=0,
+        description="Peak learning rate (finetune, scratch); default of scratch: 0.001.",
+    )
+    warm_up: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of the steps in which the learning rate rises to its peak, before it falls "
+        "to 0 along a cosine (default of scratch: 0.3).",
+    )
+    layer_decay: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        description="Factor of the learning rate from each layer to the one before it; 1: all layers "
+        "learn at one rate (default of scratch).",
+    )
+    frozen_layers: float = Field(
+        0.4,
+        ge=0,
+        lt=1,
+        description="Share of the net's layers, from the first on, that keep their pretrained weights "
+        "and cost no backward pass (default of scratch: 0).",
+    )
+    frozen_statistics: bool = Field(
+        True,
+        description="Whether batch normalisation keeps the mean and variance of the pretraining, "
+        "instead of those of each batch (default of scratch: false).",
+    )
+    head_start: bool = Field(
+        True,
+        description="Whether the head starts as a probe, fitted on the features of the net before it "
+        "is trained (finetune).",
+    )
+    weight_decay: float = Field(
+        1e-2, ge=0, description="Weight decay, of weights but not of biases and normalisation."
+    )
+    batch_size: int = Field(
+        32, ge=1, le=65536, description="Images of a training step (default of scratch: 64)."
+    )
+    epochs: int = Field(
+        8, ge=1, le=10_000, description="Epochs (finetune, scratch); default of scratch: 12."
+    )
+    patience: int = Field(
+        3,
+        ge=0,
+        description="Epochs without a lower validation loss after which training stops; the weights "
+        "of the best epoch are kept. 0: all epochs, and the last weights (default of scratch).",
+    )
     image_size: int | None = Field(
         None,
         ge=8,
@@ -68,26 +134,75 @@ class Hyperparameters(BaseModel):
         description="How images become the squares that a net sees. squash: without their aspect "
         "ratio; crop: the central square; pad: the whole image with grey beside it.",
     )
+    start_size: float = Field(
+        1.0,
+        ge=0.25,
+        le=1,
+        description="Share of image_size with which training starts; it grows to 1 in the first two "
+        "thirds of the epochs.",
+    )
     augmentation: Augmentation = Field(
-        "light",
-        description="none; light: small shifts and scales; photo: random crops, flips, colour.",
+        "photo",
+        description="none; light: small rotations, shifts and scales (default of scratch); photo: "
+        "random crops, flips and TrivialAugment.",
+    )
+    mixup: float = Field(
+        0.0, ge=0, description="Strength (alpha) of mixing pairs of training images; 0: none."
+    )
+    cutmix: float = Field(
+        0.0,
+        ge=0,
+        description="Strength (alpha) of pasting parts of training images into others; 0: none.",
+    )
+    label_smoothing: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of each training label that is spread over all labels (default of "
+        "scratch: 0).",
+    )
+    class_weights: ClassWeights = Field(
+        "none",
+        description="Weights of the training loss that raise rare labels. none; balanced: by 1 / "
+        "their share; sqrt: by its square root.",
+    )
+    ema_decay: float = Field(
+        0.99,
+        ge=0,
+        lt=1,
+        description="Decay per step of the moving average of the weights that becomes the model; 0: "
+        "the last weights (default of scratch).",
     )
     precision: Literal["auto", "32", "bf16"] = Field(
         "auto", description="auto: bfloat16 where the hardware is faster with it."
     )
     seed: int = Field(0, ge=0, le=2**31 - 1)
+    parent_digest: str = Field(
+        "",
+        description="Digest of the model whose weights the training starts from; set by start_from.",
+    )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _one_net_to_finetune(cls, values: Any) -> Any:
-        if isinstance(values, Mapping) and values.get("recipe") == "finetune":
-            return {"architecture": FINETUNED_NET, **values}
-        return values
+    @model_validator(mode="after")
+    def _take_defaults_of_recipe(self) -> Self:
+        for name, value in self._defaults_of_recipe().items():
+            if name not in self.model_fields_set:
+                # Not by validation: the field stays one that nobody has set, and follows the recipe.
+                object.__setattr__(self, name, value)
+        return self
+
+    def _defaults_of_recipe(self) -> dict[str, Any]:
+        """Return the defaults that differ from those of the fields."""
+        if self.recipe == "scratch":
+            return _SCRATCH | _WITHOUT_PRETRAINING
+        if self.recipe == "finetune":
+            net = {"architecture": FINETUNED_NET}
+            return net if self.weights == "imagenet" else net | _WITHOUT_PRETRAINING
+        return {}
 
     @property
     def uses_weights(self) -> bool:
         """Whether the job starts from pretrained weights."""
-        return self.recipe != "scratch" and self.weights == "imagenet"
+        return self.recipe != "scratch" and self.weights == "imagenet" and not self.parent_digest
 
     def to_strings(self) -> dict[str, str]:
         """Return every hyperparameter as a JSON literal, for a SageMaker job."""

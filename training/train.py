@@ -2,8 +2,10 @@
 
 Channels: ``dataset`` (``<version>/manifest.parquet`` and its shards) and, for each net of the
 architecture whose weights are not downloaded, ``weights-0``, ``weights-1`` … (one file); for a probe
-``features``, of earlier jobs (``training.embedding.reuse``). Outputs: the artefact's members in the model folder; ``metrics.json``,
-``cross_validation.json`` of a probe with few validation images, ``history.json`` with ``epoch_times.json``, ``history.png``, ``augmented_batch.jpg``,
+``features``, of earlier jobs (``training.embedding.reuse``); ``parent`` (``model.tar.gz``) for a job
+that starts from a model. Outputs: the artefact's members in the model folder; ``metrics.json``,
+``cross_validation.json`` of a probe with few validation images, ``history.json`` with
+``epoch_times.json``, ``history.png``, ``augmented_batch.jpg``,
 ``export_check.npz`` and TensorBoard's files (``tensorboard/``) in the output folder.
 """
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from training.data.data import DataSource, LabelledImages
     from training.fitting.architectures import Classifier
     from training.fitting.held_out import HeldOut
+    from training.fitting.warm_start import Parent
 
 METRICS = "metrics.json"
 HISTORY = "history.json"
@@ -173,7 +176,7 @@ def train(
 
     job = Job.from_container(container)
     torch.manual_seed(job.parameters.seed)
-    net = _built(job, phases, team)
+    parent, net = _built(job, container, phases, team)
     reused = ReusedFeatures.of_job(container, net, job.parameters)
     source, train_split, val_split = team.once_per_machine(read)
     phases.say(f"{len(train_split)} images to train on, {len(val_split)} to validate on")
@@ -183,10 +186,10 @@ def train(
         with optional_picture(PREVIEW, pipes.log.warning):
             draw_preview(container.output_dir / PREVIEW, train_split, job.labels, job.parameters)
     torch.manual_seed(job.parameters.seed)
-    history, held_out = _fitted(net, job, train_split, val_split, container, phases, team, reused)
+    fitted = _fitted(net, parent, job, train_split, val_split, container, phases, team, reused)
     phases.begin("calibration", "")
-    numbers, temperature, thresholds = _calibrated(held_out, job)
-    _write_cross_validation(container.output_dir, held_out, job)
+    numbers, temperature, thresholds = _calibrated(fitted.held_out, job)
+    _write_cross_validation(container.output_dir, fitted.held_out, job)
     _write_licences(container.output_dir, job)
     phases.begin("export", "exporting to ONNX and checking it against PyTorch")
     manifest, difference = _export(net, job, source, temperature, thresholds, container)
@@ -198,33 +201,60 @@ def train(
         "export_difference": difference,
         "train_images": len(train_split),
         "val_images": len(val_split),
-        "cross_validation_folds": held_out.folds,
+        "cross_validation_folds": fitted.held_out.folds,
         "features_reused": sum(len(x) - len(x.unknown()) for x in (train_split, val_split)),
+        **fitted.facts,
         "images_set_aside": len(train_split.aside) + len(val_split.aside),
         **phases.seconds,
     }
-    times = phases.epoch_times(len(history))
-    _write_outputs(container.output_dir, metrics, history, times)
+    times = phases.epoch_times(len(fitted.history))
+    _write_outputs(container.output_dir, metrics, fitted.history, times)
     with optional_picture(HISTORY_PICTURE, pipes.log.warning):
-        draw_history(container.output_dir / HISTORY_PICTURE, history, job.parameters.recipe)
+        draw_history(container.output_dir / HISTORY_PICTURE, fitted.history, job.parameters.recipe)
     events.add_picture("augmented_batch", container.output_dir / PREVIEW)
     events.copy_to(container.output_dir / EVENTS)
     return metrics
 
 
-def _built(job: Job, phases: Phases, team: Team) -> "Classifier":
-    """Build the net with its pretrained weights, before the images are read: weights may be missing."""
+def _built(
+    job: Job, container: JobContainer, phases: Phases, team: Team
+) -> "tuple[Parent | None, Classifier]":
+    """Build the net with the weights that it starts from, before the images are read: they may lack."""
     from training.fitting.architectures import architecture_name, build, load_weights
+    from training.fitting.warm_start import Parent
 
     parameters = job.parameters
     phases.begin("net", f"{parameters.recipe}: {architecture_name(parameters)}")
-    return team.once_per_machine(  # which may download the weights
-        lambda: build(parameters, len(job.labels), load_weights(parameters, job.weights))
-    )
+
+    def built() -> "tuple[Parent | None, Classifier]":
+        parent = Parent.of_job(container, parameters)
+        net = build(parameters, len(job.labels), load_weights(parameters, job.weights))
+        if parent is not None:
+            parent.give_backbone(net)
+            phases.say(f"it starts from the weights of {parent.manifest.model_version}")
+        return parent, net
+
+    return team.once_per_machine(built)  # which may download the weights
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """What a fit leaves.
+
+    Attributes:
+        history: numbers of each epoch.
+        held_out: logits of images that the net was not fitted on.
+        facts: further numbers for the metadata.
+    """
+
+    history: list[dict[str, float]]
+    held_out: "HeldOut"
+    facts: dict[str, float]
 
 
 def _fitted(
     net: "Classifier",
+    parent: "Parent | None",
     job: Job,
     train_split: "LabelledImages",
     val_split: "LabelledImages",
@@ -232,56 +262,90 @@ def _fitted(
     phases: Phases,
     team: Team,
     reused: ReusedFeatures | None,
-) -> "tuple[list[dict[str, float]], HeldOut]":
-    """Fit the net in place; returns the history, and logits of images that it was not fitted on.
+) -> _Fitted:
+    """Fit the net in place.
 
     Returns only in the team's first process; the others end.
     """
     from training.container.hardware import uses_bf16
     from training.fitting.architectures import architecture_name
 
-    parameters, classes = job.parameters, len(job.labels)
+    parameters = job.parameters
     together = f", {team.size} processes together" if team.size > 1 else ""
     phases.begin("fit", f"{parameters.recipe}: {architecture_name(parameters)}{together}")
-    if parameters.recipe == "probe":
-        with without_collection("training.fitting.probe"):
-            from training.fitting.probe import fit_probe
+    if parameters.recipe != "probe":
+        return _fine_tuned(net, parent, job, train_split, val_split, container, phases, team)
+    with without_collection("training.fitting.probe"):
+        from training.fitting.probe import fit_probe
 
-        history, held_out = fit_probe(
-            net,
-            task=job.task,
-            train=train_split,
-            val=val_split,
-            progress=lambda done, total: phases.count("images through the backbone", done, total),
-            report=phases.epoch,
-            bf16=uses_bf16(parameters),
-            team=team,
-            keep=reused.keep if reused else None,
-        )
-    else:
-        with without_collection("lightning.pytorch"):
-            from training.fitting.calibration import predict_logits
-            from training.fitting.fit import fit
-            from training.fitting.held_out import HeldOut
-
-        history = fit(
-            net,
-            parameters,
-            task=job.task,
-            classes=classes,
-            train=train_split,
-            val=val_split,
-            checkpoints=container.checkpoint_dir,
-            scratch=container.scratch_dir,
-            report=phases.epoch,
-            progress=lambda done, total: phases.count("steps", done, total),
-            team=team,
-        )
-        logits = predict_logits(net, val_split, classes, team)
-        team.dismiss()
-        held_out = HeldOut(logits.numpy(), val_split.targets)
+    history, held_out = fit_probe(
+        net,
+        task=job.task,
+        train=train_split,
+        val=val_split,
+        progress=lambda done, total: phases.count("images through the backbone", done, total),
+        report=phases.epoch,
+        bf16=uses_bf16(parameters),
+        team=team,
+        keep=reused.keep if reused else None,
+    )
     net.eval()
-    return history, held_out
+    return _Fitted(history, held_out, {})
+
+
+def _fine_tuned(
+    net: "Classifier",
+    parent: "Parent | None",
+    job: Job,
+    train_split: "LabelledImages",
+    val_split: "LabelledImages",
+    container: JobContainer,
+    phases: Phases,
+    team: Team,
+) -> _Fitted:
+    """Train the layers of the net in place; see :func:`_fitted`."""
+    with without_collection("lightning.pytorch"):
+        from training.container.hardware import uses_bf16
+        from training.fitting.calibration import predict_logits
+        from training.fitting.fit import fit
+        from training.fitting.head_start import start_head
+        from training.fitting.held_out import HeldOut
+
+    classes = len(job.labels)
+
+    def start() -> None:
+        if job.parameters.head_start:
+            phases.say("the head starts as a probe")
+            start_head(
+                net,
+                train_split,
+                task=job.task,
+                bf16=uses_bf16(job.parameters),
+                progress=lambda done, total: phases.count("images through the net", done, total),
+                team=team,
+            )
+        if parent is not None:
+            parent.give_head(net, job.labels, job.task)
+
+    trained = fit(
+        net,
+        job.parameters,
+        task=job.task,
+        classes=classes,
+        train=train_split,
+        val=val_split,
+        checkpoints=container.checkpoint_dir,
+        scratch=container.scratch_dir,
+        report=phases.epoch,
+        progress=lambda done, total: phases.count("steps", done, total),
+        start=start,
+        warn=phases.say,
+        team=team,
+    )
+    logits = predict_logits(net, val_split, classes, team)
+    team.dismiss()
+    net.eval()
+    return _Fitted(trained.epochs, HeldOut(logits.numpy(), val_split.targets), trained.facts)
 
 
 def _calibrated(held_out: "HeldOut", job: Job) -> tuple[dict[str, float], float, dict[str, float]]:

@@ -257,7 +257,9 @@ class _Trials:
         Returns:
             The validation loss.
         """
+        from training.container.hardware import uses_bf16
         from training.fitting.fit import fit
+        from training.fitting.head_start import start_head
 
         self.begun += 1
         steps = f"steps of trial {self.begun}"
@@ -267,19 +269,27 @@ class _Trials:
         def epoch(numbers: dict[str, float]) -> None:
             report(int(numbers["epoch"]), numbers["val_loss"])
 
+        train = self.split("train", net.preprocessing)
+
+        def start() -> None:
+            if parameters.head_start:
+                start_head(net, train, task=self.job.task, bf16=uses_bf16(parameters))
+
         trained = fit(
             net,
             parameters,
             task=self.job.task,
             classes=classes,
-            train=self.split("train", net.preprocessing),
+            train=train,
             val=self.split("val", net.preprocessing),
             checkpoints=folder,
             scratch=self.container.scratch_dir,
+            start=start,
             report=epoch,
             progress=lambda done, total: self.phases.count(steps, done, total),
+            warn=self.phases.say,
         )
-        return float(trained[-1]["val_loss"])
+        return trained.val_loss
 
     def built(self, parameters: Hyperparameters) -> "Classifier":
         """Build a net with its pretrained weights."""

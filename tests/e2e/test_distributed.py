@@ -256,7 +256,7 @@ def fitted(net, checkpoints):
     return fit(
         net, job, task="single_label", classes=3, train=split(100), val=split(1),
         checkpoints=checkpoints, scratch=folder, report=lambda epoch: None, team=team,
-    )
+    ).epochs
 
 with joined() as team:
     assert team.any(team.rank == team.size - 1) and not team.any(False)

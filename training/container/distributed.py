@@ -15,12 +15,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
 from training.container.hardware import device
 from training.errors import PeerLost, PermanentFailure
+
+if TYPE_CHECKING:
+    import torch
 
 T = TypeVar("T")
 
@@ -145,6 +148,15 @@ class Team:
                 distributed.recv(torch.from_numpy(part), rank, group=self._group)
             elif len(part) and rank == self.rank:
                 distributed.send(torch.from_numpy(part), 0, group=self._group)
+
+    def from_leader(self, values: "torch.Tensor") -> "torch.Tensor":
+        """Return the first process's values, on the CPU; ``values`` of the others give the shape."""
+        if self.size > 1:
+            from torch import distributed
+
+            values = values.contiguous().clone()
+            distributed.broadcast(values, 0, group=self._group)
+        return values
 
     def leaders_file(self, path: Path, copy: Path) -> Path | None:
         """Copy the first machine's file to the other machines.

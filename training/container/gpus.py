@@ -1,7 +1,8 @@
 """Checks that a job on a machine with GPUs can use them, else it fails.
 
 SageMaker chooses the host of a job and its NVIDIA driver. If PyTorch cannot use the driver, the job
-would compute on the CPU at the price of the GPUs, and succeed.
+would compute on the CPU at the price of the GPUs, and succeed. On a machine of one's own it would
+compute for hours on the CPU.
 """
 
 import ctypes
@@ -22,6 +23,9 @@ COMPAT = Path("/opt/cuda-compat")
 
 DRIVER_VERSION = Path("/proc/driver/nvidia/version")
 """File with the version of the kernel module."""
+
+DEVICES = Path("/dev")
+"""Folder with a file for each GPU that the machine, or the container, has."""
 
 _HAS_GPUS = re.compile(r"ml\.(?:g[a-z]*|p)\d")
 """Families of instances with NVIDIA GPUs: ml.g5, ml.gr6, ml.p4d."""
@@ -48,8 +52,27 @@ def has_gpus(kind: str) -> bool:
     return _HAS_GPUS.match(kind) is not None
 
 
+def gpus_of_machine(root: Path) -> str:
+    """Say which GPUs this machine has, as "ml.g5.xlarge has GPUs"; "" if it has none.
+
+    Args:
+        root: the container's ``/opt/ml``.
+    """
+    kind = instance_type(root)
+    if has_gpus(kind):
+        return f"{kind} has GPUs"
+    if kind:  # a SageMaker instance without GPUs
+        return ""
+    # https://github.com/aws/sagemaker-training-toolkit/blob/master/ENVIRONMENT_VARIABLES.md
+    told = os.environ.get("SM_NUM_GPUS", "")
+    if told.isdigit() and int(told):
+        return f"this machine has GPUs (SM_NUM_GPUS is {told})"
+    found = sorted(path.name for path in DEVICES.glob("nvidia[0-9]*"))
+    return f"this machine has NVIDIA GPUs ({', '.join(found)})" if found else ""
+
+
 def require_gpus(root: Path | None = None, processes: int = 1) -> None:
-    """Check that PyTorch sees a GPU for each process, if the instance type has GPUs.
+    """Check that PyTorch sees a GPU for each process, if the machine has GPUs.
 
     Args:
         root: the container's ``/opt/ml``; default: from the environment.
@@ -58,8 +81,8 @@ def require_gpus(root: Path | None = None, processes: int = 1) -> None:
     Raises:
         NoGpu: it does not; the message names the driver and the remedy.
     """
-    kind = instance_type(root or Path(os.environ.get(ROOT_VARIABLE, "/opt/ml")))
-    if not has_gpus(kind):
+    having = gpus_of_machine(root or Path(os.environ.get(ROOT_VARIABLE, "/opt/ml")))
+    if not having or _are_hidden():
         return
     import torch
 
@@ -67,13 +90,23 @@ def require_gpus(root: Path | None = None, processes: int = 1) -> None:
     if seen >= processes:
         return
     cuda = torch.version.cuda
-    wants = f"PyTorch {torch.__version__} of this image ({f'CUDA {cuda}' if cuda else 'no CUDA'})"
+    wants = f"PyTorch {torch.__version__} of this {_place(having)} ({f'CUDA {cuda}' if cuda else 'no CUDA'})"
     counts = f"sees {seen or 'none'} of them, and {processes} processes want one each"
     explanation = f"{wants} {counts if processes > 1 else 'sees no GPU'}"
     raise NoGpu(
-        f"{kind} has GPUs, but {explanation}. {driver()}. {_torch_error()}The job stopped, so that "
-        f"it does not use the CPU at the price of GPUs. {_remedy(bool(cuda))}"
+        f"{having}, but {explanation}. {driver()}. {_torch_error()}The job stopped, so that "
+        f"it does not use the CPU at the price of GPUs. {_remedy(having, bool(cuda))}"
     )
+
+
+def _are_hidden() -> bool:
+    """Whether the user hides all GPUs from CUDA programs."""
+    # https://docs.nvidia.com/cuda/cuda-programming-guide: an invalid number hides all after it.
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1")
+
+
+def _place(having: str) -> str:
+    return "image" if having.startswith("ml.") else "environment"
 
 
 def driver() -> str:
@@ -132,8 +165,13 @@ def _torch_error() -> str:
     return ""
 
 
-def _remedy(image_has_cuda: bool) -> str:
-    if not image_has_cuda:
+def _remedy(having: str, has_cuda: bool) -> str:
+    if not having.startswith("ml."):
+        install = "install a PyTorch with CUDA (https://pytorch.org/get-started/locally)"
+        update = "update the NVIDIA driver (nvidia-smi shows its version)"
+        way = update if has_cuda else install
+        return f"{way[0].upper()}{way[1:]}, or set CUDA_VISIBLE_DEVICES=-1 to compute on the CPU"
+    if not has_cuda:
         return (
             "Build the other image (`imgclf deploy image --gpu`) and set aws.gpu_image_uri, or "
             "choose an instance type without GPUs"

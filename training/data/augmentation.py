@@ -1,4 +1,4 @@
-"""Random augmentation of whole batches of training images, on the net's device."""
+"""Random augmentation of batches of training images, on the net's device."""
 
 import torch
 from torch.nn import functional
@@ -8,28 +8,52 @@ from training.config import Augmentation
 _LIGHT_SHIFT, _LIGHT_SCALE, _LIGHT_ANGLE = 0.08, 0.12, 0.2
 """Shift as a share of half the side, relative scale, angle in radians (about 11°)."""
 
-_PHOTO_SMALLEST_SIDE, _PHOTO_COLOUR = 0.6, 0.3
-"""Smallest crop (share of each side), and relative range of brightness, contrast and saturation.
-Weaker than torchvision's reference recipes
-(https://github.com/pytorch/vision/tree/main/references): data sets here are small and training is
-short."""
+_PHOTO_SMALLEST_AREA = 0.35
+"""Smallest random crop, as a share of the image's area. Larger than torchvision's default of 0.08:
+training here starts from pretrained weights and is short."""
 
 
-def augment(images: torch.Tensor, level: Augmentation) -> torch.Tensor:
+def augment(images: torch.Tensor, level: Augmentation, size: int | None = None) -> torch.Tensor:
     """Augment images with torch's global random generator.
 
     Args:
-        images: float32 [batch, 3, size, size] in 0…255.
+        images: float32 [batch, 3, side, side], whole numbers in 0…255.
         level: none, light or photo.
+        size: width and height of the result in pixels; default: those of ``images``.
 
     Returns:
-        Images of the same shape.
+        float32 [batch, 3, size, size] in 0…255.
     """
-    if level == "none":
+    size = size or images.shape[-1]
+    if level == "photo":
+        return _photo(images, size)
+    warped = _warped(images, _light(len(images))) if level == "light" else images
+    return resized(warped, size)
+
+
+def resized(images: torch.Tensor, size: int) -> torch.Tensor:
+    """Resize images, float32 [batch, 3, side, side], to squares of ``size`` pixels."""
+    if images.shape[-1] == size:
         return images
-    if level == "light":
-        return _warped(images, _light(len(images)))
-    return _coloured(_warped(images, _crop_and_flip(len(images))))
+    return functional.interpolate(images, (size, size), mode="bilinear", antialias=True)
+
+
+def _photo(images: torch.Tensor, size: int) -> torch.Tensor:
+    """Crop, flip and change colours or shape (TrivialAugment, https://arxiv.org/abs/2103.10158).
+
+    On a CPU 1.3 ms an image of 192 × 192 pixels: torchvision's operations are fastest on uint8, image
+    by image.
+    """
+    from torchvision.transforms import v2
+
+    steps = v2.Compose(
+        [
+            v2.RandomResizedCrop(size, scale=(_PHOTO_SMALLEST_AREA, 1.0), antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.TrivialAugmentWide(interpolation=v2.InterpolationMode.BILINEAR),
+        ]
+    )
+    return torch.stack([steps(image) for image in images.to(torch.uint8)]).float()
 
 
 def _uniform(count: int, low: float, high: float) -> torch.Tensor:
@@ -47,28 +71,6 @@ def _light(count: int) -> torch.Tensor:
     return rows.view(count, 2, 3)
 
 
-def _crop_and_flip(count: int) -> torch.Tensor:
-    """Draw affine maps [count, 2, 3]: a random rectangle, mirrored with probability one half."""
-    sides = _uniform(2 * count, _PHOTO_SMALLEST_SIDE, 1.0).view(count, 2)
-    shift = _uniform(2 * count, -1.0, 1.0).view(count, 2) * (1 - sides)
-    mirror = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
-    maps = torch.zeros(count, 2, 3)
-    maps[:, 0, 0], maps[:, 1, 1] = sides[:, 0] * mirror, sides[:, 1]
-    maps[:, :, 2] = shift
-    return maps
-
-
 def _warped(images: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
     grid = functional.affine_grid(maps.to(images.device), list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
-
-
-def _coloured(images: torch.Tensor) -> torch.Tensor:
-    """Scale brightness, contrast and saturation, each by 1 ± ``_PHOTO_COLOUR``."""
-    factors = _uniform(3 * len(images), 1 - _PHOTO_COLOUR, 1 + _PHOTO_COLOUR)
-    brightness, contrast, saturation = factors.to(images.device).view(3, -1, 1, 1, 1)
-    images = images * brightness
-    mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    images = (images - mean) * contrast + mean
-    grey = images.mean(dim=1, keepdim=True)
-    return ((images - grey) * saturation + grey).clamp(0.0, 255.0)

@@ -1,12 +1,13 @@
-"""Gradient-based training with Lightning: checkpoints, resuming, progress."""
+"""Gradient-based training with Lightning: checkpoints, resuming, recovery from faults."""
 
+import copy
+import gc
 import logging
-import math
 import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,103 +23,39 @@ from training.container.distributed import ALONE, Team
 from training.container.hardware import device, use_cores_for, uses_bf16
 from training.data.data import Batches, LabelledImages, Progress
 from training.errors import PermanentFailure
+from training.fitting.averaging import MovingAverage
+from training.fitting.best_epoch import BestEpoch
+from training.fitting.callbacks import STOPPED, Counted, Epoch, History, Stop
 from training.fitting.checkpoints import CHECKPOINT, AtomicCheckpointIO, drop_damaged
 from training.fitting.depthwise import float32_depthwise
+from training.fitting.losses import class_weights, guessing_loss
 from training.fitting.module import ClassifierModule
-
-Epoch = dict[str, float]
-"""``epoch`` (from 1), ``train_loss``, ``val_loss``, ``val_accuracy``, ``val_macro_f1``."""
+from training.fitting.recovery import Diverged, Recovery, Watch, is_out_of_memory
 
 log = logging.getLogger("training")
-
-_STOPPED = 128 + signal.SIGTERM
 
 _AHEAD = 2
 """Batches that are prepared while a GPU computes; none on a CPU, which has no free core."""
 
 
-class _Stop(pl.Callback):
-    """Ends all processes of a team after the same batch when one gets SIGTERM.
+@dataclass(frozen=True)
+class Trained:
+    """What a training did.
 
-    Lightning's own handler starts a collective operation at any point of the computation, where it
-    may meet another kind of operation and wait. This handler only sets a flag; after each batch all
-    processes exchange their flags.
+    Attributes:
+        epochs: every epoch's numbers, those before a restart included.
+        facts: numbers for the metadata: ``learning_rate_factor`` and ``parts_of_batch`` after faults,
+            ``best_epoch`` of an early stop.
     """
 
-    def __init__(self, team: Team) -> None:
-        self._team = team
-        self._told = False
+    epochs: list[Epoch]
+    facts: dict[str, float] = field(default_factory=dict)
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        signal.signal(signal.SIGTERM, self._note)
-
-    def _note(self, *_: object) -> None:
-        self._told = True
-
-    def on_train_batch_end(self, *_: object) -> None:
-        if self._team.any(self._told):
-            raise SystemExit(_STOPPED)
-
-    def on_validation_batch_end(self, *_: object) -> None:
-        if self._team.any(self._told):
-            raise SystemExit(_STOPPED)
-
-
-class _History(pl.Callback):
-    """Keeps and reports each epoch's numbers, and stops at a loss that is not finite.
-
-    It is part of the checkpoint, so that the history of a resumed run is complete.
-    """
-
-    def __init__(self, report: Callable[[Epoch], None], learning_rate: float) -> None:
-        self.epochs: list[Epoch] = []
-        self._report = report
-        self._learning_rate = learning_rate
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.epochs:  # the checkpoint may be of an older version, which did not check
-            require_finite(self.epochs[-1], self._learning_rate)
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        numbers = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.epochs.append({"epoch": trainer.current_epoch + 1, **numbers})
-        self._report(self.epochs[-1])
-        # Before the checkpoint is written: Lightning calls ModelCheckpoint last.
-        require_finite(self.epochs[-1], self._learning_rate)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"epochs": self.epochs}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.epochs = state_dict["epochs"]
-
-
-class _Counted(pl.Callback):
-    """Tells after each batch how many steps of all epochs are done."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
-        self._progress(trainer.global_step, int(trainer.estimated_stepping_batches))
-
-
-def require_finite(epoch: Epoch, learning_rate: float) -> None:
-    """Check that an epoch's losses are finite; training cannot recover from others.
-
-    Args:
-        epoch: numbers of the epoch.
-        learning_rate: of the job, for the message.
-
-    Raises:
-        PermanentFailure: a loss of ``epoch`` is infinite or not a number.
-    """
-    for name in ("train_loss", "val_loss"):
-        if name in epoch and not math.isfinite(epoch[name]):
-            raise PermanentFailure(
-                f"the training diverged: {name} is {epoch[name]} after epoch {epoch['epoch']:.0f}; "
-                f"lower learning_rate (now {learning_rate:g}) under [training] in imgclf.toml"
-            )
+    @property
+    def val_loss(self) -> float:
+        """The validation loss of the weights that were kept."""
+        kept = int(self.facts.get("best_epoch", self.epochs[-1]["epoch"]))
+        return next(epoch["val_loss"] for epoch in self.epochs if epoch["epoch"] == kept)
 
 
 def fit(
@@ -133,13 +70,19 @@ def fit(
     scratch: Path,
     report: Callable[[Epoch], None],
     progress: Progress = lambda done, total: None,
+    start: Callable[[], None] = lambda: None,
+    warn: Callable[[str], None] = log.warning,
     team: Team = ALONE,
-) -> list[Epoch]:
+) -> Trained:
     """Train ``net`` in place, from the last checkpoint if there is one.
 
     A checkpoint is written after each epoch, so an interruption costs one epoch at most. SIGTERM
     ends the current batch, then raises ``SystemExit``. Resumed runs end with the same weights as
     uninterrupted ones (on a CPU; sums on a GPU depend on scheduling).
+
+    A training that diverges goes on from its last checkpoint with half the learning rate, once; one
+    that runs out of memory goes on from there with batches in smaller parts, whose gradients are
+    added.
 
     A team takes the same steps as one process: each process takes its share of every batch, and the
     gradients are those of the whole batch. Differences are random numbers (augmentation, dropout),
@@ -158,73 +101,144 @@ def fit(
         scratch: folder for a copy of the checkpoint on the other machines.
         report: called with each epoch's numbers.
         progress: called after each step with the numbers of steps done and in all.
+        start: called before the first step of a training that is not resumed; may change ``net``.
+        warn: called with what a fault has changed.
         team: the processes that train together.
 
-    Returns:
-        Every epoch's numbers, those before a restart included.
-
     Raises:
-        PermanentFailure: there are more processes than images in a batch, or the loss of an epoch
-            is not finite.
+        PermanentFailure: there are more processes than images in a batch, the training diverges also
+            with half the learning rate, or the memory is too small for two images.
     """
     # No checkpoint is written within an epoch: Lightning's loops do not resume there exactly.
     _quiet_lightning()
     use_cores_for(parameters)
-    history = _History(report, parameters.learning_rate)
-    on_gpu = device().type == "cuda"
-    told = [history, _Counted(progress)]
-    trainer = _trainer(parameters, told, checkpoints, team, on_gpu=on_gpu)
-    module = ClassifierModule(net.to(memory_format=torch.channels_last), parameters, task, classes)
-    batches = partial(
-        Batches,
-        batch_size=parameters.batch_size,
-        share=(team.rank, team.size),
-        ahead=_AHEAD if on_gpu else 0,
-    )
-    training = batches(train, shuffle_seed=parameters.seed)
-    _require_a_share_for_all(training, team)
-    saved = checkpoints / CHECKPOINT
-    team.agree(lambda: drop_damaged(saved) if team.leads else None)
-    try:
-        on_cpu = not on_gpu and uses_bf16(parameters)
-        with _sigterm_left_to_lightning(), float32_depthwise(net, on=on_cpu):
-            resumed = team.leaders_file(saved, scratch / CHECKPOINT)
-            trainer.fit(module, training, batches(val), ckpt_path=resumed, weights_only=True)
-    except SIGTERMException:  # would leave with exit code 0
-        raise SystemExit(_STOPPED) from None
-    net.cpu()
-    return history.epochs
+    net.to(memory_format=torch.channels_last)
+    initial: dict[str, torch.Tensor] = {}
+    recovery, saved = Recovery(), checkpoints / CHECKPOINT
+    while True:
+        team.agree(lambda: drop_damaged(saved) if team.leads else None)
+        resumed = team.leaders_file(saved, scratch / CHECKPOINT)
+        if resumed is None and not initial:
+            start()
+            initial = copy.deepcopy(net.state_dict())
+        elif resumed is None:
+            net.load_state_dict(initial)
+        else:
+            recovery = recovery.joined(Recovery.of_file(resumed))
+        attempt = _Attempt(
+            net,
+            parameters,
+            task,
+            classes,
+            train,
+            val,
+            checkpoints,
+            (History(report), Counted(progress)),
+            team,
+            recovery,
+        )
+        try:
+            return attempt.run(resumed)
+        except Diverged as error:
+            recovery = recovery.after_divergence(str(error), parameters)
+            warn(f"{error}: {_again(saved)} with half the learning rate")
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            recovery = recovery.after_memory(error, parameters, team)
+            warn(
+                f"out of memory: {_again(saved)}; each batch of {parameters.batch_size} images is "
+                f"computed in {recovery.parts} parts, whose gradients are added"
+            )
+        del attempt
+        gc.collect()  # what the failed attempt held
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
-def _trainer(
-    parameters: Hyperparameters,
-    told: Sequence[pl.Callback],
-    checkpoints: Path,
-    team: Team,
-    *,
-    on_gpu: bool,
-) -> pl.Trainer:
-    """Build Lightning's trainer, which writes a checkpoint after each epoch.
+def _again(checkpoint: Path) -> str:
+    if checkpoint.exists():
+        return "training goes on from the last checkpoint"
+    return "training begins again"
 
-    Args:
-        parameters: of the job.
-        told: callbacks that tell of the training.
-        checkpoints: folder of this job's checkpoints.
-        team: the processes that train together.
-        on_gpu: whether it trains on GPUs.
-    """
-    return pl.Trainer(
-        max_epochs=parameters.epochs,
-        precision="bf16-mixed" if uses_bf16(parameters) else "32-true",
-        callbacks=[*told, _checkpoint(checkpoints), *([_Stop(team)] if team.size > 1 else [])],
-        plugins=[AtomicCheckpointIO()],
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=checkpoints,
-        **_devices(team, on_gpu=on_gpu),
-    )
+
+@dataclass
+class _Attempt:
+    """One try to train to the end; the attributes are as in ``fit``."""
+
+    net: torch.nn.Module
+    parameters: Hyperparameters
+    task: Task
+    classes: int
+    train: LabelledImages
+    val: LabelledImages
+    checkpoints: Path
+    told: tuple[History, pl.Callback]
+    team: Team
+    recovery: Recovery
+
+    def run(self, resumed: Path | None) -> Trained:
+        """Train from a checkpoint, or (``None``) from the weights of the net.
+
+        Raises:
+            Diverged: the loss is not finite, or grows.
+        """
+        on_gpu, job = device().type == "cuda", self.parameters
+        average = MovingAverage(job.ema_decay) if job.ema_decay else None
+        weights_now = average.net_state if average else self.net.state_dict
+        best = BestEpoch(job.patience, weights_now) if job.patience else None
+        watch = Watch(self.recovery, guessing_loss(self.task, self.classes), self.team)
+        # In this order: a checkpoint is only of an epoch whose losses are finite.
+        callbacks = [watch, *self.told, *filter(None, [average, best])]
+        weights = class_weights(self.train.targets, self.classes, job.class_weights, self.task)
+        module = ClassifierModule(self.net, job, self.task, self.classes, weights, self.recovery)
+        training = self._batches(self.train, on_gpu=on_gpu, seed=job.seed)
+        _require_a_share_for_all(training, self.team)
+        trainer = self._trainer(callbacks, on_gpu=on_gpu)
+        try:
+            on_cpu = not on_gpu and uses_bf16(job)
+            with _sigterm_left_to_lightning(), float32_depthwise(self.net, on=on_cpu):
+                val = self._batches(self.val, on_gpu=on_gpu)
+                trainer.fit(module, training, val, ckpt_path=resumed, weights_only=True)
+        except SIGTERMException:  # would leave with exit code 0
+            raise SystemExit(STOPPED) from None
+        self.net.cpu()
+        # Lightning does not set the average where the checkpoint was the end of the training.
+        self.net.load_state_dict(best.weights if best else weights_now())
+        return Trained(self.told[0].epochs, self._facts(best))
+
+    def _facts(self, best: BestEpoch | None) -> dict[str, float]:
+        found = {
+            "learning_rate_factor": self.recovery.rate_factor,
+            "parts_of_batch": float(self.recovery.parts),
+        }
+        return found | ({"best_epoch": float(best.epoch)} if best else {})
+
+    def _batches(self, split: LabelledImages, *, on_gpu: bool, seed: int | None = None) -> Batches:
+        return Batches(
+            split,
+            -(-self.parameters.batch_size // self.recovery.parts),
+            shuffle_seed=seed,
+            share=(self.team.rank, self.team.size),
+            ahead=_AHEAD if on_gpu else 0,
+        )
+
+    def _trainer(self, callbacks: Sequence[pl.Callback], *, on_gpu: bool) -> pl.Trainer:
+        """Build Lightning's trainer, which writes a checkpoint after each epoch."""
+        stop = [Stop(self.team)] if self.team.size > 1 else []
+        return pl.Trainer(
+            max_epochs=self.parameters.epochs,
+            precision="bf16-mixed" if uses_bf16(self.parameters) else "32-true",
+            accumulate_grad_batches=self.recovery.parts,
+            callbacks=[*callbacks, _checkpoint(self.checkpoints), *stop],
+            plugins=[AtomicCheckpointIO()],
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            default_root_dir=self.checkpoints,
+            **_devices(self.team, on_gpu=on_gpu),
+        )
 
 
 def _devices(team: Team, *, on_gpu: bool) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def tracker(registry: Noted) -> TrainingTracker:
         context,
         registry,
         JobSpec(name="train-1", kind="training", module="training.train"),
-        Hyperparameters(recipe="finetune", architecture="resnet18"),
+        Hyperparameters(recipe="finetune", architecture="resnet18", learning_rate=1e-3),
         {"version": "d1", "task": "single_label", "images": 90, "labels": ["猫", "dog"]},
         "e" * 64,
     )

@@ -25,7 +25,10 @@ def _machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "version").write_text(OLD)
     monkeypatch.setattr(gpus, "DRIVER_VERSION", tmp_path / "version")
     monkeypatch.setattr(gpus, "COMPAT", tmp_path / "compat")
+    monkeypatch.setattr(gpus, "DEVICES", tmp_path / "dev")
     monkeypatch.setenv("IMGCLF_ML_ROOT", str(tmp_path / "ml"))
+    monkeypatch.delenv("SM_NUM_GPUS", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
     monkeypatch.setattr(torch.version, "cuda", "13.2")
     see(monkeypatch, 0)
@@ -106,6 +109,32 @@ def test_other_machines_compute_on_their_cpu(instance_type: str, tmp_path: Path)
 def test_a_laptop_has_no_resource_configuration(tmp_path: Path) -> None:
     gpus.require_gpus(tmp_path / "ml")
     assert hardware.device().type == "cpu"
+
+
+@pytest.mark.parametrize("sign", ["device", "variable"])
+def test_a_machine_of_ones_own_does_not_compute_on_the_cpu_beside_its_gpu(
+    sign: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if sign == "device":
+        (tmp_path / "dev").mkdir()
+        for name in ("nvidia0", "nvidiactl"):
+            (tmp_path / "dev" / name).touch()
+    else:
+        monkeypatch.setenv("SM_NUM_GPUS", "1")
+    with pytest.raises(gpus.NoGpu) as failed:
+        hardware.device()
+    text = str(failed.value)
+    named = "NVIDIA GPUs (nvidia0)" if sign == "device" else "GPUs (SM_NUM_GPUS is 1)"
+    assert f"this machine has {named}, but PyTorch" in text
+    assert "Update the NVIDIA driver" in text
+    monkeypatch.setattr(torch.version, "cuda", None)
+    with pytest.raises(gpus.NoGpu, match=r"\(no CUDA\).* Install a PyTorch with CUDA"):
+        hardware.device()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")  # the way out that the message names
+    assert hardware.device().type == "cpu"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    see(monkeypatch, 1)
+    assert hardware.device().type == "cuda"
 
 
 def test_every_process_gets_a_gpu_of_its_own(
