@@ -188,8 +188,12 @@ def test_the_training_can_be_compared_in_mlflow_and_by_imgclf_runs(line: Any) ->
     assert stored.hyperparameters["epochs"] == RECIPE["epochs"]
     assert stored.test
     assert stored.test.accuracy == pytest.approx(evaluated["accuracy"])
-    if line.settings.profile == "aws":  # which has no MLflow
+    if line.settings.profile == "aws":  # which has no MLflow, but metrics of SageMaker's
         assert "mlflow_run" not in trained
+        client = line.compute.session.client("sagemaker")
+        job = client.describe_training_job(TrainingJobName=version)
+        metrics = {item["MetricName"]: item["Value"] for item in job["FinalMetricDataList"]}
+        assert metrics.keys() == {"train_loss", "val_loss", "val_accuracy", "val_macro_f1"}
         return
     client = MlflowClient(line.settings.mlflow_uri)
     run = client.get_run(trained["mlflow_run"])
