@@ -13,6 +13,13 @@ MISSING = (
 )
 
 
+def find_archive(name: str) -> Path | None:
+    """Return the archive ``name``.tar of the folder that a variable names; ``None`` without it."""
+    folders = (Path(os.environ[variable]) for variable in VARIABLES if os.environ.get(variable))
+    files = (folder / f"{name}.tar" for folder in folders)
+    return next((file for file in files if file.is_file()), None)
+
+
 def copy_photos(target: Path) -> int:
     """Copy the photos to ``target``; return their number, 0 if there are none."""
     for folder in (Path(os.environ[name]) for name in VARIABLES if os.environ.get(name)):

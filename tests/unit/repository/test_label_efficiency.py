@@ -1,64 +1,80 @@
-"""The benchmark of labels needed: its probe is the product's, its crossing no lucky point."""
-
-from collections.abc import Callable
-from functools import cache
+"""The benchmark of labels needed: where a curve crosses, its intervals, and its strategies."""
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
 
-from benchmarks.label_efficiency import labels_needed
-from benchmarks.labelling_probe import Split, fit
+from benchmarks.annotator_probe import Split, fitted, on_axes
+from benchmarks.label_efficiency import Curves, Simulation, labels_needed, share_of
+from benchmarks.labelled_sets import LabelledSet, rotated
+from benchmarks.labelling_strategies import STRATEGIES, State, drop_query, margin
 from benchmarks.processes import BenchmarkFailed
-from training.fitting.probe import STRENGTHS
 
 pytestmark = pytest.mark.unit
 
+CLASSES = ("a", "b", "c")
 
-def made(n: int, seed: int) -> Split:
-    rng = np.random.default_rng(seed)
+
+def made(n: int = 240) -> LabelledSet:
+    rng = np.random.default_rng(1)
     targets = rng.integers(3, size=n)
-    centres = np.random.default_rng(0).normal(size=(3, 60))
-    features = centres[targets] + 1.5 * rng.normal(size=(n, 60))
-    return Split(features.astype(np.float32), targets)
+    centres = np.random.default_rng(0).normal(size=(3, 20))
+    features = (3 + centres[targets] + 0.9 * rng.normal(size=(n, 20))).astype(np.float32)
+    return LabelledSet(
+        name="made",
+        features=rotated(features),
+        x=on_axes(features),
+        targets=targets,
+        labels=CLASSES,
+        validation=30,
+        batch=10,
+        most=40,
+    )
 
 
-@cache
-def plain(n: int) -> list[Callable[[Split], np.ndarray]]:
-    """The probabilities by a probe of each strength, fitted without any short cut."""
-    train = made(n, 1)
-    mean, std = train.features.mean(0), train.features.std(0)
-
-    def fitted(strength: float) -> Callable[[Split], np.ndarray]:
-        model = LogisticRegression(C=strength, max_iter=1000, tol=1e-4)
-        model.fit((train.features - mean) / std, train.targets)
-        return lambda split: model.predict_proba((split.features - mean) / std)
-
-    return [fitted(strength) for strength in STRENGTHS]
-
-
-@pytest.mark.parametrize("n", [30, 200])
-@pytest.mark.parametrize("start", [0, 5, 10])
-def test_the_short_cuts_lead_to_the_same_probe(n: int, start: int) -> None:
-    train, val, test = made(n, 1), made(300, 2), made(300, 3)
-    probe = fit(train, val, 3, start)
-    tried = plain(n)
-    losses = [-np.log(model(val)[np.arange(300), val.targets]).mean() for model in tried]
-    assert losses[probe.strength] == pytest.approx(min(losses), abs=2e-3)
-    expected = tried[probe.strength](test)
-    assert probe.probabilities(test.features) == pytest.approx(expected, abs=0.03)
-
-
-def test_a_class_without_images_has_no_probability() -> None:
-    train = made(40, 1)
-    rows = np.flatnonzero(train.targets != 1)
-    probe = fit(train.take(rows), made(50, 2), 3, 5)
-    assert (probe.probabilities(train.features)[:, 1] == 0).all()
+def state(images: LabelledSet, labelled: np.ndarray) -> State:
+    free = np.setdiff1d(np.arange(len(images.targets)), labelled)
+    split = Split(images.x, images.targets, len(CLASSES))
+    probe = fitted(images.x[labelled], images.targets[labelled], split.take(free[:30]), 5)
+    return State(images, free, labelled, probe, np.random.default_rng(0))
 
 
 def test_labels_needed_are_read_off_a_curve_that_never_falls() -> None:
     labels = np.array([0, 10, 20, 30, 40])
-    jagged = np.stack([labels, [0.0, 0.9, 0.3, 0.6, 1.0]], axis=1)[None]
+    jagged = Curves(labels, np.array([[0.0, 0.9, 0.3, 0.6, 1.0]]))
     assert labels_needed("x", jagged, 0.8) == pytest.approx(35)
-    with pytest.raises(BenchmarkFailed, match="x: 100.0% right with 40 labels, not 110.0%"):
+    with pytest.raises(BenchmarkFailed, match="x: 100.0% right with 40 labels at most, not 110.0%"):
         labels_needed("x", jagged, 1.1)
+
+
+def test_the_share_is_paired_by_seed() -> None:
+    labels = np.array([0, 10, 20, 30])
+    rng = np.random.default_rng(3)
+    reached = np.array([0.0, 0.4, 0.8, 1.0]) * rng.uniform(0.8, 1, size=(20, 1))
+    same = share_of(Curves(labels, reached), Curves(labels, reached), 0.6)
+    assert same == (1.0, 1.0, 1.0)  # unpaired resamples would differ
+    share, low, high = share_of(Curves(labels // 2, reached), Curves(labels, reached), 0.6)
+    assert (share, low, high) == pytest.approx((0.5, 0.5, 0.5), abs=0.02)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: strategy.name)
+def test_a_strategy_labels_each_image_once_in_batches_of_the_size(strategy) -> None:
+    points = Simulation(made(), 3).curve(strategy)
+    assert [count for count, _ in points] == [6, 16, 26, 36, 46]
+    assert points == Simulation(made(), 3).curve(strategy)
+
+
+def test_margin_takes_the_closest_decisions() -> None:
+    before = state(made(), np.arange(12))
+    chosen = margin(before, 5)
+    top = np.sort(before.probabilities(before.free), axis=1)
+    gaps = dict(zip(before.free.tolist(), (top[:, -1] - top[:, -2]).tolist(), strict=True))
+    assert sorted(gaps[row] for row in chosen.tolist()) == sorted(gaps.values())[:5]
+
+
+def test_drop_query_takes_images_whose_prediction_dropout_changes() -> None:
+    before = state(made(), np.arange(30))
+    chosen = drop_query(before, 8)
+    certain = before.probabilities(before.free).max(1)
+    of_chosen = before.probabilities(chosen).max(1)
+    assert len(set(chosen.tolist())) == 8
+    assert of_chosen.mean() < certain.mean()  # sure predictions survive the dropout
