@@ -141,7 +141,9 @@ def _lines(run: "StoredRun") -> Iterator[str]:
     yield f"    {escape(what)}, {count(run.images, 'image')}{escape(from_data)}"
     ended = f"{run.ended_at:%Y-%m-%d %H:%M} UTC, " if run.ended_at else ""
     yield f"    [dim]{ended}{_duration(run.seconds)}[/]"
-    shown = [("validation", run.validation), ("test", run.test)]
+    is_cross = run.metrics.get("cross_validation_folds", 1) > 1
+    held_out = "cross-validated" if is_cross else "validation"
+    shown = [(held_out, run.validation), ("test", run.test)]
     scores = [f"{name} {run.accuracy_is} {_score(score)}" for name, score in shown if score]
     if run.no_test:
         scores.append(escape(run.no_test))

@@ -107,6 +107,7 @@ def test_runs_are_listed_newest_first_with_intervals_and_stage(store: ObjectStor
     assert "train-a1  production\n    finetune resnet18, 1,000 images of data set d1\n" in shown
     assert "2026-03-02 08:03 UTC, 3 min" in shown
     assert "validation accuracy 0.900 (0.851 to 0.934, 200 images), test accuracy 0.880 (" in shown
+    assert "cross-validated accuracy 0.900 (0.880 to 0.917, 1,000 images)" in shown
     assert "of data set d[2]" in shown
     assert [run["model_version"] for run in listed("--last", "1")] == ["train-b2"]
     assert "older ones: --last 0 lists all" in imgclf("--last", "1").stdout
