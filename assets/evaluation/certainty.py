@@ -30,7 +30,13 @@ _NAMED_CLASSES = 3
 def read_cross_validation(
     store: ObjectStore, compute: Compute, model_version: str
 ) -> dict[str, Any] | None:
-    """Return the cross-validated scores of a model; ``None`` if its job made none."""
+    """Return the cross-validated scores of a model; ``None`` if its job made none.
+
+    Args:
+        store: holds the outputs of jobs.
+        compute: reads them.
+        model_version: name of the model version.
+    """
     try:
         data = compute.open_output(model_version, CROSS_VALIDATION, "training")
         key = f"models/{model_version}/output/output.tar.gz"

@@ -24,7 +24,14 @@ def registered_package(
     compute: Compute,
     registry: ModelRegistry,
 ) -> dg.MaterializeResult:
-    """Register the model version of this partition, if it passed its checks."""
+    """Register the model version of this partition, if it passed its checks.
+
+    Args:
+        context: of the run.
+        store: with evaluations and models.
+        compute: reads the outputs of jobs.
+        registry: to register in.
+    """
     version = context.partition_key
     evaluation = newest_evaluation(store, version)
     if evaluation is None:

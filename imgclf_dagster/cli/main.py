@@ -49,7 +49,7 @@ COMMANDS = {
     "tune": LazyCommand(
         "tune",
         "tune_command",
-        "Search hyperparameters for the next fine-tuning.",
+        "Search hyperparameters for the next fine-tuning, on the newest data set.",
     ),
     "status": LazyCommand(
         "status",

@@ -33,9 +33,15 @@ def tune_command(
 ) -> None:
     """Search hyperparameters for the next fine-tuning, on the newest data set.
 
-    What is searched is under [tuning] in imgclf.toml. Interrupted at any moment, it goes on with the
+    What is searched is under \\[tuning] in imgclf.toml. Interrupted at any moment, it goes on with the
     trial under way when it is run again; the same search is not done twice. What it finds is used by
     the next fine-tuning (imgclf run) wherever the settings say nothing else; the newest search counts.
+
+    \f
+    Args:
+        trials: number of trials; ``None``: that of the settings.
+        minutes: of all trials; ``None``: those of the settings.
+        learning_rate: whether to find only the learning rate.
     """
     with without_collection("imgclf_dagster.line.runner"):
         from imgclf_dagster.line.progress import ConsoleNarrator

@@ -19,7 +19,7 @@ class MovingAverage(WeightAveraging):
     def __init__(self, decay: float) -> None:
         """Average with a decay per step."""
 
-        def update(averages: Any, values: Any, steps: torch.Tensor) -> None:
+        def _update(averages: Any, values: Any, steps: torch.Tensor) -> None:
             if not averages[0].is_floating_point():  # such as the number of batches seen
                 torch._foreach_copy_(averages, values)
                 return
@@ -27,7 +27,7 @@ class MovingAverage(WeightAveraging):
             kept = min(decay, (1 + done) / (_HALF_WAY + done))
             torch._foreach_lerp_(averages, values, 1 - kept)
 
-        super().__init__(multi_avg_fn=update)
+        super().__init__(multi_avg_fn=_update)
 
     def net_state(self) -> dict[str, torch.Tensor]:
         """Return the averaged weights of the module's ``net``, by name; not a copy."""

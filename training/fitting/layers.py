@@ -55,6 +55,12 @@ def parameter_groups(
 
     Biases and parameters of normalisations get no weight decay. The head learns at ``rate``, the
     backbone's last layer at ``rate * layer_decay``, the one before it at ``rate * layer_decay ** 2``.
+
+    Args:
+        net: some of whose parameters may be frozen.
+        rate: of the head.
+        weight_decay: of the weights.
+        layer_decay: factor of the rate from a layer to the one before it.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter, height in _with_height(net):

@@ -86,9 +86,7 @@ class _Growing(pl.Callback):
             rate / max(rates) for rate in rates
         ]  # layers may learn at rates of their own
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: object) -> None:
         rate = LOWEST * (HIGHEST / LOWEST) ** (len(self.rates) / max(1, self._steps - 1))
         self.rates.append(rate)
         groups = trainer.optimizers[0].param_groups
@@ -96,13 +94,15 @@ class _Growing(pl.Callback):
             group["lr"] = rate * share
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: object
     ) -> None:
+        """Keep the loss of a batch, and stop where it is far above the least one.
+
+        Args:
+            trainer: Lightning's.
+            pl_module: that is trained.
+            outputs: of the training step.
+        """
         loss, count = float(outputs["loss"]), len(self.losses) + 1
         self._average = _SMOOTHING * self._average + (1 - _SMOOTHING) * loss
         if not math.isfinite(loss):

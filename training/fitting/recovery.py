@@ -68,6 +68,11 @@ class Recovery:
     def after_memory(self, error: BaseException, parameters: Hyperparameters, team: Team) -> Self:
         """Halve the images that are computed at once.
 
+        Args:
+            error: of the memory.
+            parameters: of the job.
+            team: the processes that train together.
+
         Raises:
             PermanentFailure: a part has no two images, or several processes train together.
         """
@@ -132,6 +137,13 @@ class Watch(pl.Callback):
         batch_idx: int,
     ) -> None:
         """Look at the loss of a batch.
+
+        Args:
+            trainer: Lightning's.
+            pl_module: that is trained.
+            outputs: of the training step.
+            batch: that was trained on.
+            batch_idx: its number in the epoch, from 0.
 
         Raises:
             Diverged: it is not finite, or the recent ones are far above the first.
