@@ -14,6 +14,7 @@ from assets.evaluation.champion import find_champion, unless_seen
 from assets.evaluation.evaluation_job import renamed_since
 from assets.line import OWNERS, Line, fingerprint
 from assets.model.export_difference import export_difference
+from assets.model.start_point import START_FROM, StartPoint, find_start
 from assets.model.trained_model import (
     TrainedJob,
     hyperparameter_fields,
@@ -47,6 +48,7 @@ def challenger_config(defaults: Hyperparameters, budget_minutes: float) -> type[
         float,
         Field(budget_minutes, description=described.description),
     )
+    fields["start_from"] = (str, Field("", description=START_FROM))
     config: type[dg.Config] = create_model("ChallengerConfig", __base__=dg.Config, **fields)
     return config
 
@@ -117,14 +119,15 @@ def build_challenger_model(policy: TrainingPolicy) -> dg.AssetsDefinition:
             dagster.Failure: the hyperparameters are wrong, or a job failed.
         """
         chosen: dict[str, Any] = config.model_dump()  # type: ignore[attr-defined] # of that class
-        budget = chosen.pop("budget_minutes")
+        budget, start_from = chosen.pop("budget_minutes"), chosen.pop("start_from")
         changed = {name for name, one in chosen.items() if one != getattr(shown, name)}
+        start = find_start(store, compute, endpoints, start_from) if start_from else None
         try:
-            found = configured(
-                Hyperparameters.model_validate(chosen),
-                policy.model_fields_set | changed,
-                newest_tuned(context.instance, store),
-            )
+            job = Hyperparameters.model_validate({**shown.model_dump(), **chosen})
+            given = policy.model_fields_set | changed
+            if start is not None:
+                job, given = start.given_to(job, given)
+            found = configured(job, given, newest_tuned(context.instance, store))
         except ValidationError as error:
             raise dg.Failure(
                 f"the configuration of the challenger is wrong: {error}", allow_retries=False
@@ -134,9 +137,11 @@ def build_challenger_model(policy: TrainingPolicy) -> dg.AssetsDefinition:
             context.log.info(found.note)
         request = challenge_request(base, found.hyperparameters, budget, line)
         contest = _Contest(context, store, compute, registry, endpoints, line)
-        result = contest.held(base, found.hyperparameters, budget)
+        result = contest.held(base, found.hyperparameters, budget, start)
         context.log.info(result.text)
-        record_materialization(context, store, result.record(base.model_version, request))
+        by_hand = bool(changed or start or budget != policy.budget_minutes)
+        made = result.record(base.model_version, request, by_hand=by_hand)
+        record_materialization(context, store, made)
         return result.materialization(compute, found.sources)
 
     return challenger_model
@@ -176,12 +181,13 @@ class _Result:
         kept = f"; {self.opponent} stays the candidate" if self.opponent else ""
         return f"challenger {self.trained.name} does not become the candidate: {self.reason}{kept}"
 
-    def record(self, base: str, request: str) -> ChallengerModelRecord:
-        """Return what later steps of the graph read."""
+    def record(self, base: str, request: str, *, by_hand: bool) -> ChallengerModelRecord:
+        """Return what later steps of the graph read; the arguments are fields of the record."""
         trained = self.trained
         return ChallengerModelRecord(
             base=base,
             request=request,
+            by_hand=by_hand,
             reason=self.text,
             won=self.won,
             compared_with=self.opponent,
@@ -229,7 +235,11 @@ class _Contest:
     line: Line
 
     def held(
-        self, base: TrainedModelRecord, hyperparameters: Hyperparameters, budget: float
+        self,
+        base: TrainedModelRecord,
+        hyperparameters: Hyperparameters,
+        budget: float,
+        start: StartPoint | None,
     ) -> _Result:
         """Plan and train a challenger, and compare it with the newest trained model.
 
@@ -237,6 +247,7 @@ class _Contest:
             base: the trained model that it is to improve.
             hyperparameters: of the challenger.
             budget: minutes that its job may take.
+            start: model whose weights it starts from; ``None``: pretrained ones.
         """
         plan = planned(
             self.context,
@@ -258,6 +269,7 @@ class _Contest:
             self.line,
             hyperparameters.model_copy(update={"epochs": plan.epochs}),
             base.dataset_version,
+            start=start,
             background=True,
         )
         return self._compared(trained, plan.seconds)

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import dagster as dg
 from pydantic import Field, ValidationError, create_model
@@ -11,7 +12,9 @@ from pydantic import Field, ValidationError, create_model
 from assets.dataset.dataset import dataset
 from assets.dataset.versions import dataset_prefix, read_card
 from assets.line import OWNERS, Line, fingerprint
+from assets.model.search_jobs import KeptSearch, search_with_jobs
 from assets.model.search_tracking import SearchTracker
+from assets.model.tracking import Times
 from assets.model.trained_model import dataset_channel, weights_channels, weights_identity
 from assets.pictures import optional_picture, picture
 from assets.policies import TrainingPolicy, TuningPolicy
@@ -21,9 +24,10 @@ from assets.records.materializations import record_materialization, require_mate
 from assets.retries import retried
 from object_store.contents.reading import parse_object
 from object_store.store import ObjectStore
-from resources.compute.compute import Compute
+from resources.compute.compute import Compute, JobResult
 from resources.compute.job_names import job_name
 from resources.compute.job_spec import JobSpec
+from resources.compute.outputs import Metadata
 from resources.registry.registry import ModelRegistry
 from training.config import CODE_VERSION
 from training.tune import SEARCH, Method, SearchResult
@@ -131,44 +135,109 @@ def build_hyperparameters(tuning: TuningPolicy, training: TrainingPolicy) -> dg.
                 allow_retries=False,
             )
         card = read_card(store, version)
-        spec = search_job(asked, space, training, card, line.weights_dir, method)
-        context.log.info(f"search {spec.name} on data set {version}")
-        result = compute.run(context, spec)
-        outputs = compute.outputs(spec.name, spec.kind)
-        key = f"models/{spec.name}/output/output.tar.gz"
-        found = SearchResult.model_validate(parse_object(store, key, outputs[SEARCH], SearchResult))
+        one_net = len(space.architectures) == 1  # the channels of a job have the weights of one
+        if method == "trials" and one_net and compute.runs_trials_as_jobs:
+            kept = search_with_jobs(
+                context, store, compute, asked, space, training, card, line.weights_dir
+            )
+            search = _Search.of_jobs(kept, space)
+        else:
+            spec = search_job(asked, space, training, card, line.weights_dir, method)
+            context.log.info(f"search {spec.name} on data set {version}")
+            search = _Search.of_one_job(store, compute, spec, compute.run(context, spec))
+        found = search.found
         made = HyperparametersRecord(
-            job=spec.name,
+            job=search.name,
             dataset_version=version,
             chosen=found.chosen,
             val_loss=found.val_loss,
             trials=found.trials,
         )
         numbers = found.model_dump(exclude={"chosen"})
-        tracked = SearchTracker(context, registry, spec, card).log(
-            found.chosen, numbers, outputs, result.times, tuple(PICTURES.values())
+        tracked = SearchTracker(context, registry, search.spec, card).log(
+            found.chosen, numbers, search.files, search.times, tuple(PICTURES.values())
         )
         record_materialization(context, store, made)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(fingerprint(found.chosen)),
             metadata={
-                "job": spec.name,
+                "job": search.name,
                 "dataset_version": version,
                 "chosen": dg.MetadataValue.json(found.chosen),
                 **({} if found.val_loss is None else {"val_loss": found.val_loss}),
                 "trials": found.trials,
                 "pruned": found.pruned,
                 "failed": found.failed,
-                "seconds": round(result.seconds, 1),
-                "reused": result.reused,
+                "seconds": round(search.seconds, 1),
+                "reused": search.reused,
                 "space": dg.MetadataValue.json(space.model_dump(mode="json")),
-                **result.details,
+                **search.details,
                 **tracked,
-                **_pictures(outputs, spec.name),
+                **_pictures(search.files, search.name),
             },
         )
 
     return hyperparameters
+
+
+@dataclass(frozen=True)
+class _Search:
+    """A search that is done, however its trials ran.
+
+    Attributes:
+        spec: its job, or that of a trial.
+        found: its result.
+        files: with its pictures and the table of its trials, by name.
+        seconds: wall time.
+        times: when it began and ended.
+        reused: whether it was done before.
+        details: links, times, cost.
+    """
+
+    spec: JobSpec
+    found: SearchResult
+    files: Mapping[str, bytes]
+    seconds: float
+    times: Times
+    reused: bool
+    details: Metadata
+
+    @property
+    def name(self) -> str:
+        """Name of the search."""
+        return self.spec.name
+
+    @classmethod
+    def of_jobs(cls, kept: KeptSearch, space: SearchSpace) -> Self:
+        """Describe a search with a job for each trial."""
+        return cls(
+            kept.spec,
+            kept.result,
+            kept.files(space),
+            kept.seconds,
+            (None, None),
+            kept.reused,
+            kept.details,
+        )
+
+    @classmethod
+    def of_one_job(
+        cls, store: ObjectStore, compute: Compute, spec: JobSpec, result: JobResult
+    ) -> Self:
+        """Describe a search in one job.
+
+        Args:
+            store: object store of the project.
+            compute: reads the job's outputs.
+            spec: the job.
+            result: how it ran.
+        """
+        outputs = compute.outputs(spec.name, spec.kind)
+        key = f"models/{spec.name}/output/output.tar.gz"
+        found = SearchResult.model_validate(parse_object(store, key, outputs[SEARCH], SearchResult))
+        return cls(
+            spec, found, outputs, result.seconds, result.times, result.reused, result.details
+        )
 
 
 def _newest(context: dg.AssetExecutionContext, store: ObjectStore) -> str:

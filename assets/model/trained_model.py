@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 from assets.dataset.dataset import dataset
 from assets.dataset.versions import DATASETS, dataset_prefix, read_card
 from assets.line import OWNERS, Line, fingerprint
+from assets.model.start_point import CHANNEL, START_FROM, StartPoint, find_start
 from assets.model.tracking import TrainingTracker
 from assets.model.training_features import features_channel, keep_training_features
 from assets.model.tuned import configured, newest_tuned
@@ -27,6 +28,7 @@ from object_store.store import ObjectStore
 from resources.compute.compute import Compute, JobResult
 from resources.compute.job_names import job_name
 from resources.compute.job_spec import Channel, JobSpec, LocalChannel
+from resources.endpoints.endpoint_host import Endpoints
 from resources.registry.registry import ModelRegistry
 from training.backbones.weights import find_all_weights, sha256_of_weights, weights_channel_of
 from training.config import CODE_VERSION, Hyperparameters
@@ -54,6 +56,7 @@ def training_config(defaults: Hyperparameters) -> type[dg.Config]:
         str,
         Field("", description="Data set version to train on; empty: the newest."),
     )
+    fields["start_from"] = (str, Field("", description=START_FROM))
     config: type[dg.Config] = create_model("TrainingConfig", __base__=dg.Config, **fields)
     return config
 
@@ -67,6 +70,7 @@ def hyperparameter_fields(defaults: Hyperparameters) -> dict[str, Any]:
             Field(getattr(defaults, name), description=described[name].description),
         )
         for name in Hyperparameters.model_fields
+        if name != "parent_digest"  # start_from sets it
     }
 
 
@@ -91,30 +95,35 @@ def build_trained_model(policy: TrainingPolicy) -> dg.AssetsDefinition:
         store: dg.ResourceParam[ObjectStore],
         compute: Compute,
         registry: ModelRegistry,
+        endpoints: Endpoints,
         line: dg.ResourceParam[Line],
     ) -> dg.MaterializeResult:
         """Train a model, unless the same one exists.
 
         Args:
             context: of the run.
-            config: hyperparameters, and optionally a data set version.
+            config: hyperparameters, and optionally a data set version and a model to start from.
             store: with the data sets.
             compute: runs the training job.
             registry: logs the training.
+            endpoints: know the champion.
             line: the settings.
 
         Raises:
             dagster.Failure: the hyperparameters are wrong, or the job failed.
         """
         chosen: dict[str, Any] = config.model_dump()  # type: ignore[attr-defined] # of that class
-        named = chosen.pop("dataset_version")
+        named, start_from = chosen.pop("dataset_version"), chosen.pop("start_from")
         version = named or _newest_data_set(context, store)
         # What the form shows unchanged is not set: it would not follow another recipe.
         changes = {name: one for name, one in chosen.items() if one != getattr(policy, name)}
+        start = find_start(store, compute, endpoints, start_from) if start_from else None
         try:
             asked = policy.with_changes(changes)
-            tuned = newest_tuned(context.instance, store)
-            chosen_for = configured(asked.first_job(), set(asked.model_fields_set), tuned)
+            job, given = asked.first_job(), set(asked.model_fields_set)
+            if start is not None:
+                job, given = start.given_to(job, given)
+            chosen_for = configured(job, given, newest_tuned(context.instance, store))
         except ValidationError as error:
             raise dg.Failure(
                 f"the training configuration is wrong: {error}", allow_retries=False
@@ -124,7 +133,9 @@ def build_trained_model(policy: TrainingPolicy) -> dg.AssetsDefinition:
         if chosen_for.note:
             context.log.info(chosen_for.note)
         hyperparameters = chosen_for.hyperparameters
-        trained = run_training(context, store, compute, registry, line, hyperparameters, version)
+        trained = run_training(
+            context, store, compute, registry, line, hyperparameters, version, start=start
+        )
         made = TrainedModelRecord(
             model_version=trained.name,
             dataset_version=version,
@@ -140,6 +151,7 @@ def build_trained_model(policy: TrainingPolicy) -> dg.AssetsDefinition:
                 "dataset_named": bool(named),
                 "recipe_asked": asked.recipe,
                 "configuration_sources": dg.MetadataValue.json(dict(chosen_for.sources)),
+                **({"started_from": start.model_version} if start else {}),
                 **trained.described(compute),
             },
         )
@@ -217,6 +229,7 @@ def run_training(
     hyperparameters: Hyperparameters,
     version: str,
     *,
+    start: StartPoint | None = None,
     background: bool = False,
 ) -> TrainedJob:
     """Run the training job for a data set, or reuse its output if the same job ran before.
@@ -229,6 +242,7 @@ def run_training(
         line: the settings.
         hyperparameters: of the training.
         version: data set version.
+        start: model that it starts from, whose digest is in ``hyperparameters``.
         background: whether it leaves the cores of this machine to others that want them.
 
     Raises:
@@ -243,6 +257,9 @@ def run_training(
     card = read_card(store, version)
     spec = training_job(hyperparameters, card, line.weights_dir)
     spec.channels.update(features_channel(context, store, hyperparameters, version))
+    if start is not None:
+        spec.channels[CHANNEL] = start.channel
+        context.log.info(f"it starts from the weights of {start.model_version}")
     if background:
         spec = spec.model_copy(update={"background": True})
     context.log.info(f"training job {spec.name}: {hyperparameters.recipe} on data set {version}")

@@ -13,6 +13,7 @@ class ChallengerModelRecord(MaterializationRecord):
         base: the ``trained_model`` that it was to improve.
         request: identifies what was asked for: the model that it was to improve, code and
             configuration.
+        by_hand: whether a person chose its configuration, so that the settings' one does not follow it.
         reason: why it is the better candidate, or is not, or why none was trained.
         won: whether it is a better candidate than ``compared_with``.
         compared_with: the ``trained_model`` that it was compared with, ``base`` or one that was trained
@@ -26,6 +27,7 @@ class ChallengerModelRecord(MaterializationRecord):
 
     base: str
     request: str
+    by_hand: bool = False
     reason: str
     won: bool = False
     compared_with: str = ""

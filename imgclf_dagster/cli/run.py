@@ -11,6 +11,7 @@ from imgclf_dagster.settings.root import load_settings
 from training.container.quick_imports import without_collection
 
 if TYPE_CHECKING:
+    from assets.policies import TrainingPolicy
     from imgclf_dagster.line.runner import LineRunner
     from resources.endpoints.endpoint_host import Endpoints
     from resources.registry.registry import ModelPackage
@@ -29,8 +30,22 @@ Challenger = Annotated[
 ]
 
 
+StartFrom = Annotated[
+    str,
+    typer.Option(
+        "--from",
+        metavar="VERSION",
+        help="Fine-tune from the weights of this model version, of the champion or of staging, in "
+        "place of pretrained ones.",
+    ),
+]
+
+
 @plainly
-def run_command(challenger: Challenger = True) -> None:
+def run_command(
+    challenger: Challenger = True,
+    start_from: StartFrom = "",
+) -> None:
     """Run the line once: index, version, train, evaluate, register, stage.
 
     What is complete is not done again. Ends with a candidate on staging that waits for approval,
@@ -42,9 +57,12 @@ def run_command(challenger: Challenger = True) -> None:
         from imgclf_dagster.line.progress import ConsoleNarrator
         from imgclf_dagster.line.runner import line_runner
 
-    with line_runner(load_settings(), ConsoleNarrator(console)) as runner:
-        outcome = runner.run_line()
-        goes_on = challenger and runner.awaits_challenger()
+    settings = load_settings()
+    first = _start_of_first(settings.training, start_from, challenger=challenger)
+    with line_runner(settings, ConsoleNarrator(console)) as runner:
+        outcome = runner.run_line(first)
+        start = start_from if not first else ""
+        goes_on = challenger and (bool(start) or runner.awaits_challenger())
         is_held_back = bool(outcome.failures) and outcome.failures.keys() <= GATES.keys()
         staged = None
         if outcome.success:
@@ -55,18 +73,45 @@ def run_command(challenger: Challenger = True) -> None:
         if goes_on:
             if staged is not None:
                 _say(*staged, runner.endpoints)
-            staged = _challenge(runner)
+            staged = _challenge(runner, start)
     if staged is not None:  # after the host has ended, of which a hint tells
         _say(*staged, runner.endpoints)
 
 
-def _challenge(runner: "LineRunner") -> "Staged | None":
-    """Train a challenger; release it if it is the better candidate."""
+def _start_of_first(training: "TrainingPolicy", start_from: str, *, challenger: bool) -> str:
+    """Return what the first model starts from; "" if it is the challenger that starts from a model.
+
+    Args:
+        training: how models are trained by the settings.
+        start_from: what the user named; "": nothing.
+        challenger: whether the user wants a challenger.
+
+    Raises:
+        typer.Exit: nothing that is trained could start from it.
+    """
+    if not start_from or (training.has_challenger and challenger):
+        return ""
+    if training.recipe in ("finetune", "scratch"):
+        return start_from
+    raise fail(
+        f"nothing is trained that could start from {start_from}: recipe {training.recipe} "
+        "fits a regression on pretrained features",
+        remedy='set recipe = "finetune" under [training] in imgclf.toml, or auto with a budget',
+    )
+
+
+def _challenge(runner: "LineRunner", start_from: str) -> "Staged | None":
+    """Train a challenger; release it if it is the better candidate.
+
+    Args:
+        runner: of the line.
+        start_from: model whose weights it starts from; "": pretrained ones.
+    """
     console.print(
         "[cyan]▸[/] a challenger is fine-tuned now (Ctrl-C leaves: the next imgclf run goes on with "
         "it; imgclf run --no-challenger leaves it out)"
     )
-    outcome = runner.challenge()
+    outcome = runner.challenge(start_from)
     if not outcome.success:
         remedy = _remedies(runner, outcome.failures)
         raise fail(_failure_lines(outcome.failures), remedy=remedy)

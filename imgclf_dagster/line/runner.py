@@ -86,9 +86,13 @@ class LineRunner:
         self.registry: ModelRegistry = resources["registry"]
         self.endpoints: Endpoints = resources["endpoints"]
 
-    def run_line(self) -> RunOutcome:
-        """Run the job from arriving images to an evaluated candidate."""
-        return self.execute(LINE)
+    def run_line(self, start_from: str = "") -> RunOutcome:
+        """Run the job from arriving images to an evaluated candidate.
+
+        Args:
+            start_from: model whose weights the training starts from; empty: pretrained ones.
+        """
+        return self.execute(LINE, config=_start_config("trained_model", start_from))
 
     def candidate(self) -> str | None:
         """Return the newest evaluated model version if it passed its gates, else ``None``."""
@@ -106,14 +110,19 @@ class LineRunner:
         tuned = newest_tuned(self.instance, self.store)
         job = challenger_configured(policy, tuned).hyperparameters
         asked = challenge_request(base, job, policy.budget_minutes, self._line)
-        return known is None or known.request != asked
+        if known is None or known.base != base.model_version:
+            return True
+        return known.request != asked and not known.by_hand
 
-    def challenge(self) -> RunOutcome:
+    def challenge(self, start_from: str = "") -> RunOutcome:
         """Train a challenger and compare it; if it is better, evaluate it as the candidate.
 
         Its reason is in the record of ``challenger_model``.
+
+        Args:
+            start_from: model whose weights it starts from; empty: pretrained ones.
         """
-        outcome = self.execute(CHALLENGE)
+        outcome = self.execute(CHALLENGE, config=_start_config("challenger_model", start_from))
         if not outcome.success:
             return outcome
         evaluated = self.execute(LINE, assets=[dg.AssetKey("evaluation_report")])
@@ -227,6 +236,13 @@ class LineRunner:
             raise KeyboardInterrupt
         outcome.success = result.success
         return outcome
+
+
+def _start_config(asset: str, start_from: str) -> dict[str, Any] | None:
+    """Return the run config with which an asset's training starts from a model."""
+    if not start_from:
+        return None
+    return {"ops": {asset: {"config": {"start_from": start_from}}}}
 
 
 def _instance(settings: Settings) -> dg.DagsterInstance:

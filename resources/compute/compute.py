@@ -25,6 +25,7 @@ from resources.compute.outputs import (
     model_key,
     read_job,
 )
+from resources.compute.search import SearchOutcome, SearchSpec
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,19 @@ class Compute(dg.ConfigurableResource):
         Raises:
             JobFailed: it failed, ran too long, or ended without a completion message.
         """
+
+    @property
+    def runs_trials_as_jobs(self) -> bool:
+        """Whether :meth:`search` can be called: the trials of a search become jobs of their own."""
+        return False
+
+    def search(self, context: Context, search: SearchSpec) -> SearchOutcome:
+        """Run a search to its end, or attach to one that runs.
+
+        Raises:
+            JobFailed: it failed, or was stopped.
+        """
+        raise NotImplementedError(f"{type(self).__name__} runs the trials of a search in one job")
 
     @property
     def training_machine(self) -> str:

@@ -4,14 +4,14 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.errors import PermanentFailure
-from training.tuning.space import SearchSpace
+from training.tuning.space import Choice, SearchSpace
 
 if TYPE_CHECKING:
     import optuna
@@ -198,3 +198,30 @@ def _moment(time: datetime | None) -> str | None:
 
 def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def study_of(
+    space: SearchSpace, trials: Sequence[tuple[Mapping[str, Any], float | None]]
+) -> "optuna.Study":
+    """Return a study in memory of trials that were tried elsewhere, to be drawn.
+
+    Args:
+        space: that they are from.
+        trials: values of what is searched, and the validation loss (``None``: it has none).
+    """
+    import optuna
+
+    known: dict[str, optuna.distributions.BaseDistribution] = {
+        name: optuna.distributions.CategoricalDistribution(one.values)
+        if isinstance(one, Choice)
+        else optuna.distributions.FloatDistribution(one.low, one.high, log=True)
+        for name, one in space.dimensions.items()
+    }
+    study = optuna.create_study(direction="minimize")
+    for values, loss in trials:
+        state = optuna.trial.TrialState.FAIL if loss is None else optuna.trial.TrialState.COMPLETE
+        params = {name: values[name] for name in known}
+        study.add_trial(
+            optuna.trial.create_trial(params=params, distributions=known, value=loss, state=state)
+        )
+    return study

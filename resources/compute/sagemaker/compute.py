@@ -11,6 +11,8 @@ from resources.compute.job_spec import JobSpec
 from resources.compute.sagemaker.attempt import SageMakerAttempt
 from resources.compute.sagemaker.machines import JobResources, TrainingResources
 from resources.compute.sagemaker.requests import JobSettings
+from resources.compute.sagemaker.tuning import run_search
+from resources.compute.search import SearchOutcome, SearchSpec
 
 _RESOURCES: dict[str, type[JobResources]] = {
     "training": TrainingResources,
@@ -97,6 +99,30 @@ class SageMakerCompute(Compute):
         if result is None:
             raise JobFailed(f"the record of job {spec.name} vanished from {self._objects.url}")
         return result
+
+    @property
+    def runs_trials_as_jobs(self) -> bool:
+        """SageMaker tunes models on several machines at once."""
+        return True
+
+    def search(self, context: Context, search: SearchSpec) -> SearchOutcome:
+        """Run a search as a tuning job; see :meth:`Compute.search`."""
+        session: AwsSession = self.session
+        sagemaker = session.client("sagemaker")
+        return run_search(
+            context,
+            search,
+            self._objects,
+            (sagemaker, session.client("logs")),
+            self._settings(sagemaker.meta.region_name),
+            TrainingResources.model_validate(self.training),
+            {
+                "poll_s": (self.poll_min_s, self.poll_max_s),
+                "messages_s": self.messages_s,
+                "forward_termination": self.forward_termination,
+                "prices": self.prices,
+            },
+        )
 
     @property
     def training_machine(self) -> str:

@@ -105,7 +105,7 @@ def test_the_weights_of_a_net_that_takes_none_do_not_matter(tmp_path: Path) -> N
 def test_the_launchpad_offers_every_hyperparameter_with_the_settings_as_defaults() -> None:
     settings = Hyperparameters(recipe="finetune", epochs=3)
     form = training_config(settings)().model_dump()
-    assert form.pop("dataset_version") == ""
+    assert form.pop("dataset_version") == form.pop("start_from") == ""
     assert form == settings.model_dump()
 
 

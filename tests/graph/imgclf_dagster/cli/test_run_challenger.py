@@ -42,15 +42,15 @@ class Runner:
         )
     )
 
-    def run_line(self) -> RunOutcome:
-        self.done.append("line")
+    def run_line(self, start_from: str = "") -> RunOutcome:
+        self.done.append(f"line {start_from}".strip())
         return RunOutcome("1", success=not self.failures, failures=self.failures)
 
     def awaits_challenger(self) -> bool:
         return self.due
 
-    def challenge(self) -> RunOutcome:
-        self.done.append("challenge")
+    def challenge(self, start_from: str = "") -> RunOutcome:
+        self.done.append(f"challenge {start_from}".strip())
         self.version = "train-2"
         return self.challenged
 
@@ -122,6 +122,21 @@ def test_a_challenger_that_fails_is_an_error_after_the_first_is_staged(run: Any)
     assert answer.exit_code == 1
     assert runner.done == ["line", "train-1", "challenge"]
     assert "no memory" in answer.output
+
+
+def test_what_is_trained_starts_from_the_model_that_is_named(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = Runner(due=False)  # asked for, so it is trained all the same
+    assert run(runner, "--from", "champion").exit_code == 0
+    assert runner.done == ["line", "train-1", "challenge champion", "train-2"]
+    refused = run(Runner(), "--from", "champion", "--no-challenger")
+    assert refused.exit_code == 1
+    assert "nothing is trained that could start from champion" in refused.output
+    monkeypatch.setenv("IMGCLF_TRAINING__RECIPE", "finetune")
+    runner = Runner(due=False)
+    assert run(runner, "--from", "train-0").exit_code == 0
+    assert runner.done == ["line train-0", "train-1"]
 
 
 class Silent:
