@@ -79,6 +79,12 @@ class TrainingPolicy(Hyperparameters):
         "machine that trains; 0: the probe only.",
     )
 
+    @model_validator(mode="after")
+    def _starts_from_no_model(self) -> Self:
+        if self.parent_digest:
+            raise ValueError("parent_digest is no setting: imgclf run --from VERSION sets it")
+        return self
+
     def first_job(self) -> Hyperparameters:
         """Return the hyperparameters of the asset ``trained_model``.
 

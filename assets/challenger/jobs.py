@@ -68,10 +68,13 @@ def planned(
     data = compute.open_output(spec.name, STEP_TIME, "training")
     key = f"models/{spec.name}/output/output.tar.gz"
     measured = StepTime.model_validate(parse_object(store, key, data, StepTime))
+    epoch_s = measured.epoch_s(splits["train"])
+    # A head that starts as a probe costs a forward pass of all images, less than half an epoch.
+    head_s = 0.5 * epoch_s if hyperparameters.head_start else 0.0
     return plan_epochs(
         wanted=hyperparameters.epochs,
-        epoch_s=measured.epoch_s(splits["train"]),
-        beside_s=_seconds_beside(store, compute, base),
+        epoch_s=epoch_s,
+        beside_s=_seconds_beside(store, compute, base) + head_s,
         budget_minutes=budget_minutes,
     )
 

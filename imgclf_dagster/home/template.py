@@ -8,6 +8,9 @@ from pydantic.fields import FieldInfo
 
 from imgclf_dagster.settings.root import Settings
 
+_NOT_OFFERED = {"parent_digest"}
+"""Fields that are no settings: ``imgclf run --from`` sets them."""
+
 
 def settings_template() -> str:
     """Return the first ``imgclf.toml``: every setting with default and description, as comments."""
@@ -32,6 +35,8 @@ def _template_sections(name: str, defaults: BaseModel) -> list[str]:
     rows, below = [], []
     for key, field in type(defaults).model_fields.items():
         value = getattr(defaults, key)
+        if key in _NOT_OFFERED:
+            continue
         if isinstance(value, BaseModel):
             below += _template_sections(f"{name}.{key}", value)
         else:

@@ -7,6 +7,7 @@ as it found them, so that any of them runs alone and in any order.
 
 import io
 import json
+import re
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -226,12 +227,14 @@ def test_a_challenger_is_measured_trained_and_compared(
 ) -> None:
     monkeypatch.setattr(plan, "ENOUGH_TRAINING_IMAGES", 1)
     monkeypatch.setattr(plan, "ENOUGH_TEST_IMAGES", 1)
-    config = {"ops": {"challenger_model": {"config": {**RECIPE, "epochs": 1}}}}
+    # Its weights stay as they were: those of the model that it starts from.
+    given = {**RECIPE, "epochs": 1, "learning_rate": 1e-9, "start_from": line.version}
+    config = {"ops": {"challenger_model": {"config": given}}}
     done = line.run("challenger_model", config=config)
     assert done.success, done.why
     shown = done.metadata("challenger_model")
-    assert shown["won"] is False, shown["outcome"]  # after one epoch
-    assert "it is not better" in shown["outcome"]
+    assert shown["won"] is False, shown["outcome"]
+    assert re.search(r"it is not better: macro-F1 (\S+) against \1 of", shown["outcome"])
     assert shown["compared_with"] == line.version
     assert 0 < shown["planned_seconds"] < 30 * 60
     again = line.run("challenger_model", config=config)

@@ -85,7 +85,7 @@ def test_a_budget_that_allows_no_epochs_trains_none_and_says_why(
     shown = challenge(shop).metadata("challenger_model")
     assert jobs.modules == ["train", "evaluate", "step_time"]
     assert "training.budget_minutes allows 30 min" in shown["outcome"]
-    shown = challenge(shop, budget_minutes=110.0).metadata("challenger_model")
+    shown = challenge(shop, budget_minutes=118.0).metadata("challenger_model")
     assert json.loads(jobs.asked[3].hyperparameters["epochs"]) == 7
     assert shown["won"] is True
 
