@@ -133,11 +133,9 @@ _NOTHING = "it ended before it told anything"
 
 def _is_of_job(pid: int, root: Path) -> bool:
     """Whether process ``pid`` runs and belongs to the job with this root folder."""
-    # The operating system reuses pids, so the variable that the job was started with is compared.
+    # The operating system reuses pids, so the variable that the job was started with is compared. A
+    # zombie has none.
     try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        return process.environ().get(ROOT_VARIABLE) == os.fspath(root)
+        return psutil.Process(pid).environ().get(ROOT_VARIABLE) == os.fspath(root)
     except (psutil.Error, OSError, ValueError):
         return False
