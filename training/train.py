@@ -190,7 +190,7 @@ def train(
     phases.begin("calibration", "")
     numbers, temperature, thresholds = _calibrated(fitted.held_out, job)
     _write_cross_validation(container.output_dir, fitted.held_out, job)
-    _write_licences(container.output_dir, job)
+    _write_licences(container.output_dir, job, parent)
     phases.begin("export", "exporting to ONNX and checking it against PyTorch")
     manifest, difference = _export(net, job, source, temperature, thresholds, container)
     phases.begin("", "")
@@ -375,16 +375,30 @@ def _write_cross_validation(folder: Path, held_out: "HeldOut", job: Job) -> None
         (folder / CROSS_VALIDATION).write_text(found.model_dump_json(indent=1), encoding="utf-8")
 
 
-def _write_licences(folder: Path, job: Job) -> None:
-    """Write the licences of the pretrained weights; an empty list for random ones."""
+def _write_licences(folder: Path, job: Job, parent: "Parent | None") -> None:
+    """Write the licences of the pretrained weights; an empty list for random ones.
+
+    Args:
+        folder: for the file.
+        job: the training job.
+        parent: the model that it started from.
+    """
     from training.backbones.licences import net_licence
     from training.backbones.sources import net_source
     from training.backbones.weights import nets_of
 
+    sources = []
+    if job.parameters.recipe != "scratch":
+        sources = [net_source(net) for net in nets_of(job.parameters.architecture)]
     found = []
-    if job.parameters.uses_weights:
-        for net, file in zip(nets_of(job.parameters.architecture), job.weights, strict=True):
-            found.append(net_licence(net_source(net), file).model_dump())
+    if parent is not None:
+        version = parent.manifest.model_version
+        found = [net_licence(source, None, version).model_dump() for source in sources]
+    elif job.parameters.uses_weights:
+        found = [
+            net_licence(source, file).model_dump()
+            for source, file in zip(sources, job.weights, strict=True)
+        ]
     (folder / LICENCES).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 

