@@ -77,3 +77,15 @@ def former_fields(asset: str, materialization: dg.AssetMaterialization) -> dict[
     if asset == "embeddings" and found.get("backbone") == "none":  # for people: no net
         found["backbone"] = ""
     return found
+
+
+def former_training(made: dg.AssetMaterialization | None) -> dict[str, Any] | None:
+    """Return a training's ``model_version``, ``dataset_version`` and ``configuration``.
+
+    ``None`` where the materialization of ``trained_model`` does not have them.
+    """
+    values = {name: item.value for name, item in made.metadata.items()} if made else {}
+    version, configuration = values.get("model_version"), values.get("configuration")
+    if not (isinstance(version, str) and isinstance(configuration, dict)):
+        return None
+    return values if "dataset_version" in values else None

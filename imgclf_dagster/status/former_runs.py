@@ -36,6 +36,7 @@ def _materialized(settings: Settings, versions: Collection[str]) -> dict[str, di
     """Return the metadata of the newest materialization of each version that Dagster knows."""
     import dagster as dg
 
+    from assets.records.former_metadata import former_training
     from imgclf_dagster.home.home import prepare_home
 
     prepare_home(settings)
@@ -43,10 +44,7 @@ def _materialized(settings: Settings, versions: Collection[str]) -> dict[str, di
     with dg.DagsterInstance.get() as instance:
         page = instance.fetch_materializations(dg.AssetKey("trained_model"), limit=_EVENTS)
     for record in page.records:
-        made = record.asset_materialization
-        values = {name: item.value for name, item in made.metadata.items()} if made else {}
-        version = values.get("model_version")
-        is_whole = isinstance(values.get("configuration"), dict) and "dataset_version" in values
-        if version in versions and is_whole:
-            found.setdefault(str(version), values)
+        values = former_training(record.asset_materialization)
+        if values and values["model_version"] in versions:
+            found.setdefault(values["model_version"], values)
     return found
