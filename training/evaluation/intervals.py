@@ -42,7 +42,9 @@ def score_intervals(
         for name, values in _draws(result, weights, imagined, present, of_labels).items():
             drawn.setdefault(name, []).append(values)
     labels = np.zeros((1, result.truth.shape[1]))
-    found = _draws(result, np.ones((1, len(groups))), (labels, labels), present, of_labels)
+    found = _draws(
+        result, np.ones((1, len(groups)), np.float32), (labels, labels), present, of_labels
+    )
     return {
         # Beside the imagined mistake, a score of 1 would lie above its interval.
         name: (min(float(low), float(found[name][0])), max(float(high), float(found[name][0])))
@@ -61,7 +63,7 @@ def _weightings(
     while left:
         some = max(1, min(left, _DRAWN_NUMBERS // len(place)))
         left -= some
-        weights = rng.exponential(size=(some, len(number)))[:, place]
+        weights = rng.exponential(size=(some, len(number))).astype(np.float32)[:, place]
         missed, added = rng.gamma(1 / labels, size=(2, some, labels))
         yield weights, (missed, added)
 
@@ -76,10 +78,10 @@ def _draws(
     """Compute the scores for k weightings: float [k] each; see ``score_intervals``."""
     truth, decided = result.truth, result.decided
     missed, added = imagined
-    right = weights @ result.correct.astype(float)
-    wrong = weights @ (~result.correct).astype(float) + missed.sum(axis=1)
-    hits = weights @ (truth & decided).astype(float)
-    errors = weights @ (truth ^ decided).astype(float) + missed + added
+    right = weights @ result.correct.astype(np.float32)
+    wrong = weights @ (~result.correct).astype(np.float32) + missed.sum(axis=1)
+    hits = weights @ (truth & decided).astype(np.float32)
+    errors = weights @ (truth ^ decided).astype(np.float32) + missed + added
     f1 = 2 * hits / np.maximum(2 * hits + errors, np.finfo(float).tiny)
     found = {"accuracy": right / (right + wrong), "macro_f1": f1[:, present].mean(axis=1)}
     if of_labels:
