@@ -37,6 +37,7 @@ NAMES = [
     "alike_frames",
     "near_copies",
     "export_speed",
+    "finetune_peers",
     "label_studio_import",
     "label_to_model",
     "scale",

@@ -247,7 +247,7 @@ net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 3))
 torch.nn.init.zeros_(net[1].weight)
 torch.nn.init.zeros_(net[1].bias)
 job = Hyperparameters(
-    recipe="scratch", image_size=8, epochs=3, batch_size=16, optimizer="sgd", learning_rate=1e-5,
+    recipe="scratch", image_size=8, epochs=3, batch_size=16, optimizer="sgd", learning_rate=1e-6,
     augmentation="none", precision="32",
 )
 normalised = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.BatchNorm1d(192), torch.nn.Linear(192, 3))

@@ -14,7 +14,7 @@ from training.container.distributed import Team
 from training.errors import PermanentFailure
 
 _WINDOW = 20
-"""Batches over which the loss is averaged."""
+"""Batches over which the loss is averaged, twice in turn."""
 
 _FACTOR = 4.0
 """How many times the first loss, or the loss of guessing, an average is that counts as divergence."""
@@ -150,10 +150,11 @@ class Watch(pl.Callback):
         """
         loss = float(pl_module.batch_loss)
         self._first = loss if self._first is None else self._first
-        self._recent = [*self._recent, loss][-_WINDOW:]
-        mean = sum(self._recent) / len(self._recent)
-        bound = _FACTOR * max(self._first, self._guessing)
-        grows = len(self._recent) == _WINDOW and mean > bound
+        self._recent = [*self._recent, loss][-2 * _WINDOW :]
+        before, now = sum(self._recent[:_WINDOW]), sum(self._recent[_WINDOW:])
+        bound = _FACTOR * max(self._first, self._guessing) * _WINDOW
+        # High but falling losses are no divergence: the first steps may overshoot.
+        grows = len(self._recent) == 2 * _WINDOW and now > max(bound, before)
         if self._team.any(grows or not math.isfinite(loss)):
             epoch = trainer.current_epoch + 1
             raise Diverged(

@@ -1,16 +1,18 @@
 """Faults of a training: a loss that diverges, too little memory, a kill in an epoch."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from tests.unit.training.fitting.tiny import Training, images, training
+from training.container.distributed import ALONE
 from training.errors import PermanentFailure
 from training.fitting.checkpoints import CHECKPOINT
 from training.fitting.module import ClassifierModule
-from training.fitting.recovery import is_out_of_memory
+from training.fitting.recovery import Diverged, Recovery, Watch, is_out_of_memory
 
 pytestmark = pytest.mark.unit
 
@@ -98,7 +100,27 @@ def test_a_loss_that_grows_without_end_is_divergence(
     steps = spoil(monkeypatch, fault)
     with pytest.raises(PermanentFailure, match="diverged: the training loss is"):
         training(tmp_path, epochs=20, patience=0).run()
-    assert len(steps) < 60
+    assert len(steps) < 100
+
+
+def test_a_loss_that_falls_again_after_the_first_steps_is_none() -> None:
+    def fed(losses: list[float]) -> int:
+        """How many batches pass."""
+        watch = Watch(Recovery(), 1.0, ALONE)
+        for number, loss in enumerate(losses):
+            module = SimpleNamespace(batch_loss=torch.tensor(loss))
+            try:
+                watch.on_train_batch_end(
+                    SimpleNamespace(current_epoch=0), module, None, None, number
+                )
+            except Diverged:
+                return number
+        return len(losses)
+
+    assert fed([1.0, *(100.0 - n for n in range(90))]) == 91, "overshot, and falls"
+    assert fed([1.0, *(100.0 + n for n in range(90))]) == 39
+    assert fed([1.0] * 50 + [3.9] * 50) == 100
+    assert fed([1.0] * 50 + [float("inf")]) == 50
 
 
 @pytest.mark.parametrize(
