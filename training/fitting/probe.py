@@ -16,6 +16,7 @@ from training.fitting.extractor import FeatureExtractor
 from training.fitting.folds import folds_of
 from training.fitting.halves import to_half
 from training.fitting.held_out import HeldOut
+from training.fitting.preconditioned import gram
 from training.fitting.regression import Linear, Regression
 
 STRENGTHS = tuple(float(c) for c in np.logspace(-4, 1, 11))
@@ -80,9 +81,11 @@ def fit_probe(
     chosen, groups = [split], np.concatenate([_groups(train), _groups(val)])
     if len(val) < FEW_IMAGES:
         chosen = folds_of(targets, groups) or chosen
-    strength, history, logits = _chosen_strength(features, targets, classes, chosen, task, report)
+    strength, history, logits, start = _chosen_strength(
+        features, targets, classes, chosen, task, report
+    )
     held_out = _held_out(logits, targets, groups, chosen)
-    final = _Fit(features, targets, task, classes).at(strength)
+    final = _Fit(features, targets, task, classes, start).at(strength)
     with torch.no_grad():
         net.head.weight.copy_(torch.from_numpy(final.weight))
         net.head.bias.copy_(torch.from_numpy(final.bias))
@@ -101,7 +104,7 @@ def _chosen_strength(
     folds: Sequence[tuple[np.ndarray, np.ndarray]],
     task: Task,
     report: Callable[[dict[str, float]], None],
-) -> tuple[float, list[dict[str, float]], np.ndarray]:
+) -> tuple[float, list[dict[str, float]], np.ndarray, "_Fit"]:
     """Try strengths until the loss of the held-out images rises.
 
     Args:
@@ -113,8 +116,8 @@ def _chosen_strength(
         report: called with the numbers of each strength tried.
 
     Returns:
-        The strength of least loss, the reported numbers, and the held-out logits at that strength,
-        fold by fold.
+        The strength of least loss, the reported numbers, the held-out logits at that strength, fold by
+        fold, and the fit of the first fold.
     """
     from training.fitting.watched import scores_of
 
@@ -135,7 +138,8 @@ def _chosen_strength(
             break
         best = strength, logits
     assert best is not None
-    return best[0], history, best[1]
+    fits[0].forget_features()
+    return best[0], history, best[1], fits[0]
 
 
 def _held_out(
@@ -160,20 +164,47 @@ class _Fit:
         targets: as in ``LabelledImages``.
         task: single_label or multi_label.
         classes: number of labels.
+        start: a fit of other images, whose coefficients are the first guess.
     """
 
-    def __init__(self, features: np.ndarray, targets: np.ndarray, task: Task, classes: int) -> None:
-        self._mean, self._std = features.mean(0), features.std(0)
+    def __init__(
+        self,
+        features: np.ndarray,
+        targets: np.ndarray,
+        task: Task,
+        classes: int,
+        start: "_Fit | None" = None,
+    ) -> None:
+        self._mean = features.mean(0)
+        self._features = features - self._mean  # the only copy: they may take half of the memory
+        variance = np.einsum("ij,ij->j", self._features, self._features) / len(features)
+        self._std = np.sqrt(variance)
         self._std[self._std < 1e-6] = 1.0  # don't scale up a constant feature
-        self._features = (features - self._mean) / self._std
+        self._features /= self._std
         multi = task == "multi_label"
         columns = list(targets.T) if multi else [targets]
-        self._regressions = [Regression(column, 2 if multi else classes) for column in columns]
+        guesses = start._regressions if start else [None] * len(columns)
+        self._regressions: list[Regression] = [
+            Regression(column, 2 if multi else classes, guess)
+            for column, guess in zip(columns, guesses, strict=True)
+        ]
         self._task = task
+        self._products: np.ndarray | None = None
+
+    def forget_features(self) -> None:
+        """Free the memory of the features; only the coefficients stay."""
+        self._features = np.empty((0, 0), np.float32)
+        self._products = None
+
+    def _gram(self) -> np.ndarray:
+        """Return the products of all pairs of features, which all regressions share."""
+        if self._products is None:
+            self._products = gram(self._features)
+        return self._products
 
     def at(self, strength: float) -> Linear:
         """Fit with an inverse regularisation strength; the layer takes unstandardised features."""
-        parts = [each.fit(self._features, strength) for each in self._regressions]
+        parts = [each.fit(self._features, strength, self._gram) for each in self._regressions]
         if self._task == "multi_label":  # the second class is that the image has the label
             parts = [
                 Linear(one.weight[1:] - one.weight[:1], one.bias[1:] - one.bias[:1])

@@ -9,7 +9,7 @@ from torch import nn
 
 from training.artefact.artefact import Task
 from training.data.data import LabelledImages
-from training.fitting import probe
+from training.fitting import probe, regression
 from training.fitting.architectures import Classifier
 from training.fitting.folds import folds_of
 from training.fitting.held_out import HeldOut
@@ -173,7 +173,11 @@ def test_one_group_cannot_be_divided() -> None:
 
 
 @pytest.mark.parametrize("classes", [2, 4])
-def test_each_strength_gives_the_solution_whatever_was_fitted_before(classes: int) -> None:
+@pytest.mark.parametrize("many", [False, True])
+def test_each_strength_gives_the_solution_whatever_was_fitted_before(
+    classes: int, many: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regression, "_MANY", 0 if many else 10**9)
     draw = np.random.default_rng(0)
     features = draw.normal(size=(400, 5)).astype(np.float32)
     targets = (features[:, :classes] + draw.normal(size=(400, classes))).argmax(1)
@@ -187,7 +191,11 @@ def test_each_strength_gives_the_solution_whatever_was_fitted_before(classes: in
         assert np.allclose(found, expected.predict_proba(features), atol=2e-3)
 
 
-def test_a_class_without_images_is_improbable_but_possible() -> None:
+@pytest.mark.parametrize("many", [False, True])
+def test_a_class_without_images_is_improbable_but_possible(
+    many: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regression, "_MANY", 0 if many else 10**9)
     draw = np.random.default_rng(0)
     features = draw.normal(size=(100, 3)).astype(np.float32)
     linear = Regression((features[:, 0] > 0).astype(int), 3).fit(features, 1.0)
@@ -199,12 +207,12 @@ def test_a_class_without_images_is_improbable_but_possible() -> None:
 def test_a_fit_does_not_look_for_the_libraries_of_the_process_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    regression = Regression(np.array([0, 1, 0, 1]), 2)
+    fitted = Regression(np.array([0, 1, 0, 1]), 2)
     features = np.array([[0], [1], [0], [1]], dtype=np.float32)
-    regression.fit(features, 1.0)
+    fitted.fit(features, 1.0)
 
     def looked(*_: object) -> None:
         raise AssertionError("longer than a small fit")
 
     monkeypatch.setattr("threadpoolctl.ThreadpoolController.__init__", looked)
-    regression.fit(features, 2.0)
+    fitted.fit(features, 2.0)
