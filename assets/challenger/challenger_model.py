@@ -182,7 +182,13 @@ class _Result:
         return f"challenger {self.trained.name} does not become the candidate: {self.reason}{kept}"
 
     def record(self, base: str, request: str, *, by_hand: bool) -> ChallengerModelRecord:
-        """Return what later steps of the graph read; the arguments are fields of the record."""
+        """Return what later steps of the graph read.
+
+        Args:
+            base: the trained model that it was to improve.
+            request: identifies what was asked for.
+            by_hand: whether a person chose its configuration.
+        """
         trained = self.trained
         return ChallengerModelRecord(
             base=base,

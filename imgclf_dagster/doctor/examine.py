@@ -128,7 +128,10 @@ def _weights(settings: Settings) -> Iterator[Finding]:
     if not training.uses_weights:
         yield Finding("weights", "ok", f"recipe {training.recipe} needs none")
         return
-    for net in nets_of(training.architecture):
+    nets = nets_of(training.first_job().architecture)
+    if training.has_challenger:
+        nets = (*nets, *nets_of(training.challenger_job().architecture))
+    for net in dict.fromkeys(nets):
         yield _weights_of(net, settings.weights_dir)
 
 
