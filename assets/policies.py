@@ -76,7 +76,7 @@ class TrainingPolicy(Hyperparameters):
         30.0,
         ge=0,
         description="recipe auto: minutes that the fine-tuning after the probe may take on the "
-        "machine that trains; 0: the probe only.",
+        "machine that trains, by an estimate before it starts; 0: the probe only.",
     )
 
     @model_validator(mode="after")

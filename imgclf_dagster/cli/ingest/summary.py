@@ -108,7 +108,7 @@ def show_report(
         console, "rejected", [group for group in rejected if group.reason not in known_reasons]
     )
     if report.classes:
-        shown = [f"{_shown(name)} {count:,}" for name, count in sorted(report.classes.items())]
+        shown = [f"{_shown(name)} ({count:,})" for name, count in sorted(report.classes.items())]
         more = len(shown) - SHOWN_CLASSES
         ending = f" and {more:,} more" if more > 0 else ""
         console.print(f"classes: {', '.join(shown[:SHOWN_CLASSES])}{ending}", soft_wrap=True)

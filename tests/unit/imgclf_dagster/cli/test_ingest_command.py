@@ -27,7 +27,7 @@ def test_what_is_understood_is_reported_and_then_written(ingest: Ingest) -> None
                  "2 images without labels: test/005.png", "ignored: 1 ×", "README.txt",
                  "the line deals its own", "--keep-splits"):  # fmt: skip
         assert part in answer, part
-    assert "classes: cat 2, dog 2" in written
+    assert "classes: cat (2), dog (2)" in written
     assert "next: imgclf run" in written
     assert ingest.counts() == {"cat": 2, "dog": 2}
 

@@ -92,7 +92,7 @@ def test_files_of_the_same_bytes_count_once(ingest: Ingest) -> None:
         (ingest.source / name).parent.mkdir(exist_ok=True)
         (ingest.source / name).write_bytes((ingest.source / copied).read_bytes())
     assert ingest("--yes") == 0
-    assert "classes: cat 3, dog 3" in ingest.out
+    assert "classes: cat (3), dog (3)" in ingest.out
     assert "9 images: 2 files are byte-identical copies of others" in ingest.out
     assert ingest("--yes", "--json") == 0
     assert (ingest.facts["images"], ingest.facts["unlabelled"]) == (9, 3)
