@@ -91,7 +91,7 @@ def test_the_summary_has_the_names_that_count(take: Take, store: ObjectStore) ->
         report = take(FOLDERS)
         assert dict(report.classes) == {"crimson": 2, "blue": 4} == counts(store)
     output = printed(report)
-    assert "classes: blue 4, crimson 2\n" in output
+    assert "classes: blue (4), crimson (2)\n" in output
     assert "read as: green as blue: 2; red as crimson: 2\n" in output
     assert "two meanings" not in output
 
