@@ -45,6 +45,19 @@ _SCRATCH = {
 }
 
 
+_OF_A_PROBE = {
+    "recipe",
+    "architecture",
+    "weights",
+    "image_size",
+    "resize",
+    "precision",
+    "seed",
+    "parent_digest",
+}
+_NOT_OF_SCRATCH = {"architecture", "weights"}
+
+
 class Hyperparameters(BaseModel):
     """The hyperparameters of one training job.
 
@@ -204,9 +217,18 @@ class Hyperparameters(BaseModel):
         """Whether the job starts from pretrained weights."""
         return self.recipe != "scratch" and self.weights == "imagenet" and not self.parent_digest
 
+    def used(self) -> dict[str, Any]:
+        """Return the hyperparameters that the recipe uses; the others do not change its result."""
+        values = self.model_dump()
+        if self.recipe == "probe":
+            return {name: value for name, value in values.items() if name in _OF_A_PROBE}
+        if self.recipe == "scratch":
+            return {name: value for name, value in values.items() if name not in _NOT_OF_SCRATCH}
+        return values
+
     def to_strings(self) -> dict[str, str]:
-        """Return every hyperparameter as a JSON literal, for a SageMaker job."""
-        return {key: json.dumps(value) for key, value in self.model_dump().items()}
+        """Return every hyperparameter that is used as a JSON literal, for a SageMaker job."""
+        return {key: json.dumps(value) for key, value in self.used().items()}
 
     @classmethod
     def from_strings(cls, values: Mapping[str, Any]) -> Self:

@@ -272,8 +272,8 @@ class Embedder:
         parameters, weights = {"max_pixels": str(self.max_pixels)}, {}
         if not plan.models:
             identity["net"] = self._pretrained_key()
-            given = self.defaults.to_strings()
-            parameters |= {name: given[name] for name in _OF_THE_NET}
+            net = {name: getattr(self.defaults, name) for name in _OF_THE_NET}
+            parameters |= {name: json.dumps(value) for name, value in net.items()}
             weights = weights_channels(self.defaults, self.weights_dir)
         channels = {
             f"model-{number}": Channel(

@@ -121,8 +121,8 @@ class TrainingTracker:
         )
 
     def _params(self) -> dict[str, str]:
-        """Return the hyperparameters as text, with the identity of the weights."""
-        given = self.hyperparameters.model_dump(mode="json")
+        """Return the hyperparameters that are used as text, with the identity of the weights."""
+        given = self.hyperparameters.used()
         text = {
             name: value if isinstance(value, str) else json.dumps(value)
             for name, value in given.items()

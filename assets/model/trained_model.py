@@ -212,7 +212,7 @@ class TrainedJob:
             "reused": self.result.reused,
             "reattached": self.result.reattached,
             "seconds": round(self.result.seconds, 1),
-            "configuration": dg.MetadataValue.json(self.hyperparameters.model_dump()),
+            "configuration": dg.MetadataValue.json(self.hyperparameters.used()),
             **_numbers(self.metrics),
             **self.result.details,
             **self.tracked,
@@ -295,7 +295,7 @@ def training_job(
         "labels": card["labels"],
         "task": card["task"],
         "code": CODE_VERSION,
-        "hyperparameters": hyperparameters.model_dump(),
+        "hyperparameters": hyperparameters.used(),
         "weights": weights,
     }
     name = job_name("train", fingerprint(identity))
