@@ -1,7 +1,8 @@
 """The evaluation job: ``python -m training.evaluate --dataset_version <version>``.
 
 A processing job. Channels: ``dataset`` (``<version>/manifest.parquet`` and the shards),
-``model`` and, if there is one, ``champion`` (each with one ``model.tar.gz`` somewhere below).
+``model`` and, if there is one, ``champion`` (each with one ``model.tar.gz`` somewhere below), and
+perhaps ``champion_answers`` (``predictions.parquet`` of the champion's own evaluation).
 Outputs: ``report.json`` (``training.evaluation.report``), ``predictions.parquet`` and four pictures,
 five for two classes.
 """
@@ -13,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -30,12 +32,12 @@ from training.errors import ArtefactError, PermanentFailure
 from training.evaluation import metrics, plots, ranking
 from training.evaluation.curves_picture import draw_curves
 from training.evaluation.intervals import score_intervals
+from training.evaluation.known_answers import PREDICTIONS, description_of, known_answers
 from training.evaluation.metrics import Outcome
 from training.evaluation.report import EvaluationReport, ModelScores
 
 MANIFEST = "manifest.parquet"
 REPORT = "report.json"
-PREDICTIONS = "predictions.parquet"
 CONFUSION = "confusion_matrix.png"
 MISTAKES = "mistakes.png"
 RELIABILITY = "reliability.png"
@@ -121,8 +123,16 @@ def evaluate(container: JobContainer, pipes: PipesContext) -> EvaluationReport:
             )
             reader = stack.enter_context(ShardReader(_dataset(container, data.version)))
             renamed = json.loads(container.hyperparameters.get("renamed", "{}"))
+            folder = container.optional_channel("champion_answers", PREDICTIONS)
             return _evaluate(
-                data, candidate, champion, reader, container.output_dir, phases, renamed=renamed
+                data,
+                candidate,
+                champion,
+                reader,
+                container.output_dir,
+                phases,
+                renamed=renamed,
+                earlier=known_answers(folder, champion) if champion else {},
             )
         except (ArtefactError, ManifestError) as error:
             raise PermanentFailure(str(error)) from error
@@ -177,6 +187,7 @@ def _evaluate(
     phases: Phases,
     *,
     renamed: Mapping[str, str],
+    earlier: Mapping[str, np.ndarray],
 ) -> EvaluationReport:
     """Predict, compute the metrics, and write the outputs.
 
@@ -188,6 +199,7 @@ def _evaluate(
         output: folder for the outputs.
         phases: for logs.
         renamed: names of classes in the data set, by the champion's names.
+        earlier: the champion's answers to images that it saw before, by sha256.
     """
     if candidate.manifest.recipe == "probe":  # its head is fitted on the validation images, too
         data = replace(data, val=[])
@@ -215,7 +227,10 @@ def _evaluate(
 
     models = [candidate, *([champion] if champion else [])]
     progress = ProgressReporter(phases, len(data.val) + len(data.test) * len(models))
-    answered = [predict(model, data.test, reader, progress) for model in models]
+    answered = [
+        _answers(model, data.test, reader, progress, earlier if model is champion else {})
+        for model in models
+    ]
     val = predict(candidate, data.val, reader, progress)
     data, answered, val, aside = _readable(data, answered, val)
     tell(aside, phases.warn)
@@ -232,6 +247,36 @@ def _evaluate(
         f"macro-F1 {report.macro_f1:.4f} on {report.n_test} test images"
     )
     return report
+
+
+def _answers(
+    model: OnnxPredictor,
+    samples: list[Sample],
+    reader: ShardReader,
+    progress: ProgressReporter,
+    known: Mapping[str, np.ndarray],
+) -> Answers:
+    """Predict on the images that the model has not answered before.
+
+    Args:
+        model: that predicts.
+        samples: the images.
+        reader: of the data set's shards.
+        progress: is told of each image.
+        known: the same model's answers to some of them, by sha256.
+    """
+    fresh = [place for place, sample in enumerate(samples) if sample.sha256 not in known]
+    progress(len(samples) - len(fresh))
+    new = predict(model, [samples[place] for place in fresh], reader, progress)
+    if len(fresh) == len(samples):
+        return new
+    found = np.zeros((len(samples), len(model.labels)), np.float32)
+    for place, sample in enumerate(samples):
+        if sample.sha256 in known:
+            found[place] = known[sample.sha256]
+    found[fresh] = new.probabilities
+    unreadable = {fresh[place]: why for place, why in new.unreadable.items()}
+    return Answers(found, model.decide(found), new.seconds, unreadable)
 
 
 def _readable(
@@ -315,7 +360,7 @@ def _write_predictions(
         "probabilities": [*test.probabilities, *val.probabilities],
         "raw_key": [sample.raw_key for sample in samples],
     }
-    schema = PREDICTIONS_SCHEMA.with_metadata({"labels": json.dumps(model.labels)})
+    schema = PREDICTIONS_SCHEMA.with_metadata(description_of(model))
     pq.write_table(pa.table(columns, schema=schema), path, compression="zstd")
 
 

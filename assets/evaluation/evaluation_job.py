@@ -10,11 +10,13 @@ from assets.line import fingerprint
 from assets.model.trained_model import dataset_channel
 from labelling.labels.schema import LabelSchema
 from object_store.contents.damage import DamagedObject
+from object_store.errors import StoreError
 from object_store.store import ObjectStore
 from resources.compute.job_names import job_name
 from resources.compute.job_spec import Channel, JobSpec
 from serving.deployments import DeploymentRecord
 from training.config import CODE_VERSION
+from training.evaluation.known_answers import PREDICTIONS
 
 
 def evaluation_job(
@@ -55,6 +57,22 @@ def evaluation_job(
             },
         },
     )
+
+
+def champion_answers(store: ObjectStore, champion: DeploymentRecord) -> dict[str, Channel]:
+    """Return the predictions of the champion's newest evaluation as a channel, if there are some.
+
+    They decide nothing: the job verifies that the same artefact and code gave them, and predicts what
+    is missing.
+    """
+    try:
+        known = newest_evaluation(store, champion.model_version)
+        prefix = f"models/{known['job']}/processing/" if known else ""
+        if not known or not store.exists(f"{prefix}{PREDICTIONS}"):
+            return {}
+    except StoreError:
+        return {}
+    return {"champion_answers": Channel(prefix=prefix, keys=(f"{prefix}{PREDICTIONS}",))}
 
 
 def renamed_since(

@@ -18,7 +18,7 @@ from assets.evaluation.certainty import (
     too_few,
 )
 from assets.evaluation.champion import ITSELF, NONE_YET, Champion, find_champion, unless_seen
-from assets.evaluation.evaluation_job import evaluation_job, renamed_since
+from assets.evaluation.evaluation_job import champion_answers, evaluation_job, renamed_since
 from assets.evaluation.records import newest_evaluation, record_evaluation
 from assets.evaluation.report_metadata import PICTURES, champion_scores, report_metadata, scores
 from assets.line import OWNERS, Line, fingerprint
@@ -192,7 +192,10 @@ def _job(
         models["champion"] = champion.model_key
     renamed = renamed_since(store, line.labels, champion, card["labels"])
     champion_digest = champion.digest if champion else ""
-    return evaluation_job(card, model.digest, champion_digest, models, renamed=renamed)
+    spec = evaluation_job(card, model.digest, champion_digest, models, renamed=renamed)
+    if champion is not None:
+        spec.channels.update(champion_answers(store, champion))
+    return spec
 
 
 def _test_share(card: Mapping[str, Any]) -> float:

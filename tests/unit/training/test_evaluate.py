@@ -3,10 +3,12 @@
 import hashlib
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,7 +19,9 @@ from assets.evaluation.gates import evaluate_gates
 from assets.policies import GatePolicy
 from training import evaluate
 from training.artefact.artefact import pack
+from training.artefact.predictor import OnnxPredictor
 from training.data import inference
+from training.data.inference import Sample
 from training.data.manifest import MANIFEST_SCHEMA, build_shards, write_manifest
 from training.errors import PermanentFailure
 from training.evaluation.report import EvaluationReport
@@ -219,6 +223,43 @@ def test_the_champion_is_measured_on_the_same_images(
     assert report["paired"]["red"] == {"only_candidate": 0, "only_champion": 0}
     assert report["mcnemar_p"] == pytest.approx(2 * 0.5**20)
     assert all(gate.passed for gate in evaluate_gates(report, GatePolicy()))
+
+
+@pytest.mark.parametrize("whose", ["its own", "another model's", "other code's", "damaged"])
+def test_the_champion_answers_an_image_once(
+    whose: str, job: Job, put_model: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answers of its own evaluation count; anything else is predicted again."""
+    job.put_data(colour_images({"train": 1, "val": 1, "test": 2}))
+    put_model("model", model_version="train-old", sharpness=5.0)
+    before = job.run()
+    rows = pq.read_table(job.output / "predictions.parquet").slice(0, 4)
+    metadata = dict(rows.schema.metadata)
+    metadata |= {"another model's": {b"digest": b"0"}, "other code's": {b"code_version": b"0"}}.get(
+        whose, {}
+    )
+    folder = job.channel("champion_answers")
+    folder.mkdir(parents=True)
+    pq.write_table(rows.replace_schema_metadata(metadata), folder / "predictions.parquet")
+    if whose == "damaged":
+        (folder / "predictions.parquet").write_bytes(b"PAR1")
+    shutil.rmtree(job.channel("model"))
+    put_model("model", model_version="train-new", sharpness=9.0)
+    put_model("champion", model_version="train-old", sharpness=5.0)
+    seen: list[tuple[str, int]] = []
+    real = evaluate.predict
+
+    def counted(model: OnnxPredictor, samples: list[Sample], *more: Any) -> Any:
+        seen.append((model.manifest.model_version, len(samples)))
+        return real(model, samples, *more)
+
+    monkeypatch.setattr(evaluate, "predict", counted)
+    report = job.run()
+
+    assert ("train-old", 2 if whose == "its own" else 6) in seen
+    assert ("train-new", 6) in seen
+    for score in ("digest", "accuracy", "log_loss", "macro_f1", "confusion_matrix"):
+        assert report["champion"][score] == before[score]
 
 
 def test_a_candidate_that_forgot_a_class_fails_its_gates(

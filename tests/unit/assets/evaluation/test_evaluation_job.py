@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from assets.evaluation import evaluation_job as evaluation
-from assets.evaluation.evaluation_job import evaluation_job, renamed_since
+from assets.evaluation.evaluation_job import champion_answers, evaluation_job, renamed_since
 from labelling.labels.events import Rename, event_key, to_json
 from labelling.labels.schema import LabelSchema
 from object_store.store import ObjectStore
@@ -57,3 +57,19 @@ def test_only_what_the_champion_calls_otherwise_than_the_data_set_is_reported(
     assert aliases_of("red", "green", "blue") == {"scarlet": "red"}
     assert aliases_of("red", "lime", "blue") == {"green": "lime", "scarlet": "red"}
     assert renamed_since(store, LabelSchema(), None, ["red"]) == {}
+
+
+def test_the_champions_predictions_are_given_to_the_job_where_there_are_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ObjectStore(url=tmp_path.as_uri())
+    store.ensure()
+    champion = SimpleNamespace(model_version="train-old")
+    known: list[dict[str, str] | None] = [None]
+    monkeypatch.setattr(evaluation, "newest_evaluation", lambda *_: known[0])
+    assert champion_answers(store, champion) == {}
+    known[0] = {"job": "eval-1"}
+    assert champion_answers(store, champion) == {}, "its files are gone"
+    store.put("models/eval-1/processing/predictions.parquet", b"rows")
+    channel = champion_answers(store, champion)["champion_answers"]
+    assert channel.relative(channel.keys[0]) == "predictions.parquet"
