@@ -108,10 +108,17 @@ def _challenge(runner: "LineRunner", start_from: str) -> "Staged | None":
         start_from: model whose weights it starts from; "": pretrained ones.
     """
     console.print(
-        "[cyan]▸[/] a challenger is fine-tuned now (Ctrl-C leaves: the next imgclf run goes on with "
-        "it; imgclf run --no-challenger leaves it out)"
+        "[cyan]▸[/] next, a challenger, if images and budget are enough for one (Ctrl-C leaves: the "
+        "next imgclf run goes on with it; imgclf run --no-challenger leaves it out)"
     )
-    outcome = runner.challenge(start_from)
+    try:
+        outcome = runner.challenge(start_from)
+    except KeyboardInterrupt:
+        raise fail(
+            "left the challenger; what was staged before stays, and the next imgclf run goes on "
+            "with the challenger",
+            130,
+        ) from None
     if not outcome.success:
         remedy = _remedies(runner, outcome.failures)
         raise fail(_failure_lines(outcome.failures), remedy=remedy)

@@ -94,7 +94,7 @@ def test_the_first_candidate_is_staged_before_the_challenger_is_trained(run: Any
     answer = run(runner)
     assert answer.exit_code == 0, answer.output
     assert runner.done == ["line", "train-1", "challenge", "train-2"]
-    first, _, rest = answer.output.partition("a challenger is fine-tuned now")
+    first, _, rest = answer.output.partition("next, a challenger")
     assert "train-1 is on staging and waits for approval" in first
     assert "challenger train-2 becomes the candidate" in rest
     assert "train-2 is on staging and waits for approval" in rest
@@ -122,6 +122,30 @@ def test_a_challenger_that_fails_is_an_error_after_the_first_is_staged(run: Any)
     assert answer.exit_code == 1
     assert runner.done == ["line", "train-1", "challenge"]
     assert "no memory" in answer.output
+
+
+def test_one_may_leave_during_the_challenger(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def left(self: Runner, start_from: str = "") -> RunOutcome:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Runner, "challenge", left)
+    answer = run(Runner())
+    assert answer.exit_code == 130
+    assert "train-1 is on staging and waits for approval" in answer.output
+    assert "the next imgclf run goes on with the challenger" in " ".join(answer.output.split())
+
+
+def test_without_a_challenger_nothing_is_evaluated_again(shop: Any, jobs: PlayedJobs) -> None:
+    shop.add_classes(16)
+    none = shop.with_settings(training={"budget_minutes": 0.001})
+    with line.line_runner(none.settings, Silent(), hosted=False) as runner:  # type: ignore[arg-type]
+        assert runner.run_line().success
+        before = runner.candidate()
+        outcome = runner.challenge()
+        assert outcome.success
+        assert list(outcome.seconds) == ["challenger_model"]
+        assert "no challenger is trained" in (runner.challenger_outcome() or "")
+        assert (runner.candidate(), runner.awaits_challenger()) == (before, False)
 
 
 def test_what_is_trained_starts_from_the_model_that_is_named(
