@@ -15,7 +15,7 @@ from benchmarks.processes import BenchmarkFailed, cpu_seconds, python_json
 from benchmarks.result import Measurement, Result
 
 NET, SIZE, EPOCHS = "tf_efficientnet_lite0", 160, 2
-TRAINED_ON, TESTED_ON = 800, 800
+TRAINED_ON, TESTED_ON = 400, 400
 LIMITS = {"lightning": 0.35, "timm": 0.5}
 ARMS = ("ours", "lightning", "timm")
 
