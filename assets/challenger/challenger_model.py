@@ -159,7 +159,7 @@ class _Result:
         estimate_s: planned duration of the job in seconds.
         difference: of a probability between graph and net.
         passed: whether that difference is within the bound.
-        jobs: names of the comparisons.
+        jobs: names of the comparisons, the one with ``opponent`` first.
     """
 
     won: bool
@@ -197,6 +197,7 @@ class _Result:
             reason=self.text,
             won=self.won,
             compared_with=self.opponent,
+            comparison=self.jobs[0] if self.jobs else "",
             model_version=trained.name if trained else "",
             dataset_version=trained.dataset_version if trained else "",
             digest=trained.digest if trained else "",

@@ -9,7 +9,7 @@ from assets.records.embeddings import EmbeddingsRecord
 from assets.records.evaluation_report import EvaluationReportRecord
 from assets.records.hyperparameters import HyperparametersRecord
 from assets.records.labelling_queue import LabellingQueueRecord
-from assets.records.materializations import MaterializationRecord
+from assets.records.materialization_record import MaterializationRecord
 from assets.records.raw_images import RawImagesRecord
 from assets.records.release_approval import ReleaseApprovalRecord
 from assets.records.trained_model import TrainedModelRecord

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from assets.records.materializations import MaterializationRecord
+from assets.records.materialization_record import MaterializationRecord
 
 
 class ChallengerModelRecord(MaterializationRecord):
@@ -18,6 +18,8 @@ class ChallengerModelRecord(MaterializationRecord):
         won: whether it is a better candidate than ``compared_with``.
         compared_with: the ``trained_model`` that it was compared with, ``base`` or one that was trained
             meanwhile; empty: none was trained, or it could not be compared.
+        comparison: name of the job that evaluated it beside ``compared_with``; empty: it was not compared,
+            or the record is of older code.
         model_version: name of its training job; empty: none was trained.
         dataset_version: the data set version that it was trained on.
         digest: sha256 of its artefact (hex).
@@ -31,6 +33,7 @@ class ChallengerModelRecord(MaterializationRecord):
     reason: str
     won: bool = False
     compared_with: str = ""
+    comparison: str = ""
     model_version: str = ""
     dataset_version: str = ""
     digest: str = ""

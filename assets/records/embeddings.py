@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from assets.records.materializations import MaterializationRecord
+from assets.records.materialization_record import MaterializationRecord
 
 
 class EmbeddingsRecord(MaterializationRecord):

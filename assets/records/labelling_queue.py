@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from assets.records.materializations import MaterializationRecord
+from assets.records.materialization_record import MaterializationRecord
 
 NOTHING_CHOSEN = "no image was chosen: the queue is long enough, or no image is left"
 

@@ -7,45 +7,16 @@ materialization was recorded leaves a record that nobody reads.
 """
 
 from contextlib import suppress
-from typing import ClassVar, Self, TypeVar
+from typing import TypeVar
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import ValidationError
 
 from assets.records.former_metadata import former_fields
+from assets.records.materialization_record import MATERIALIZATIONS, MaterializationRecord
 from object_store.contents.reading import read_record
 from object_store.errors import KeyMissing
 from object_store.store import ObjectStore
-
-MATERIALIZATIONS = "materializations/"
-
-
-class MaterializationRecord(BaseModel):
-    """What one materialization of an asset found. A subclass has the fields of its asset.
-
-    Attributes:
-        asset: name of the asset.
-        newest_schema: newest version of the fields that this code can read. A field that is added needs a
-            default and no new version; a changed meaning needs one.
-        schema_version: version of the fields of this record.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
-
-    asset: ClassVar[str]
-    newest_schema: ClassVar[int] = 1
-
-    schema_version: int = 1
-
-    @model_validator(mode="after")
-    def _is_known(self) -> Self:
-        if not 1 <= self.schema_version <= self.newest_schema:
-            raise ValueError(
-                f"schema version {self.schema_version} of another version of imgclf; this one reads "
-                f"up to {self.newest_schema}"
-            )
-        return self
-
 
 Record = TypeVar("Record", bound=MaterializationRecord)
 

@@ -14,6 +14,7 @@ from labelling.report.words import count
 from training.container.quick_imports import without_collection
 
 if TYPE_CHECKING:
+    from assets.records.challenger_model import ChallengerModelRecord
     from imgclf_dagster.status.training_runs import Score, StoredRun
 
 runs_app = typer.Typer(
@@ -148,6 +149,16 @@ def _lines(run: "StoredRun") -> Iterator[str]:
     if run.no_test:
         scores.append(escape(run.no_test))
     yield f"    {', '.join(scores)}"
+    if run.challenge:
+        yield f"    {escape(_outcome(run.challenge))}"
+
+
+def _outcome(challenge: "ChallengerModelRecord") -> str:
+    """Write in a line what became of a challenger; `compare` tells why."""
+    if not challenge.compared_with:
+        return challenge.reason
+    outcome = "became" if challenge.won else "did not become"
+    return f"challenger: {outcome} the candidate in place of {challenge.compared_with}"
 
 
 _STAGES = {"prod": "production"}
@@ -217,6 +228,8 @@ def _notes(one: "StoredRun", other: "StoredRun") -> Iterator[str]:
                 f"{run.version} was trained by older code, and Dagster has forgotten its "
                 "hyperparameters"
             )
+        if run.challenge:
+            yield run.challenge.reason
     if one.test and other.test and one.tested_on != other.tested_on:
         yield (
             f"the test images differ (data sets {one.tested_on} and {other.tested_on}): their test "

@@ -5,7 +5,8 @@ from typing import TypeVar
 import dagster as dg
 
 from assets.records.all_records import RECORDS
-from assets.records.materializations import MaterializationRecord, materialization_of
+from assets.records.materialization_record import MaterializationRecord
+from assets.records.materializations import materialization_of
 from object_store.contents.damage import DamagedObject
 from object_store.store import ObjectStore
 

@@ -1,6 +1,7 @@
 """The training runs in the store: what each was made from, and how good its model is.
 
-Read from the records of jobs, evaluations and deployments alone, without MLflow or a server.
+Read from the records of jobs, evaluations, challengers and deployments alone, without MLflow or a
+server.
 """
 
 import json
@@ -12,7 +13,9 @@ from typing import Any
 
 from assets.evaluation.records import newest_evaluation
 from assets.evaluation.scores import accuracy_name
+from assets.records.challenger_model import ChallengerModelRecord
 from errors.base import ImgclfError
+from imgclf_dagster.status.challenges import Challenges
 from object_store.contents.damage import DamagedObject
 from object_store.contents.numbered import newest_key
 from object_store.store import ObjectStore
@@ -78,11 +81,12 @@ class StoredRun:
         seconds: duration of the job.
         validation: accuracy on the validation split, or by cross-validation.
         test: accuracy on the test split; ``None`` without an evaluation.
-        test_metrics: of the newest evaluation.
+        test_metrics: of the newest evaluation, or of a challenger's comparison.
         tested_on: data set of the evaluation's test images.
         no_test: why there is no evaluation; "" if there is one.
         accuracy_is: what people call the accuracy, as far as the task is known.
         stages: where it is deployed.
+        challenge: what became of it as a challenger; ``None``: it was none.
     """
 
     version: str
@@ -100,6 +104,7 @@ class StoredRun:
     no_test: str = ""
     accuracy_is: str = "accuracy"
     stages: tuple[str, ...] = ()
+    challenge: ChallengerModelRecord | None = None
 
     @property
     def images(self) -> int:
@@ -124,7 +129,13 @@ class StoredRun:
             "metrics": dict(self.metrics),
             "test_metrics": dict(self.test_metrics),
             "stages": list(self.stages),
+            "challenger": self._challenge_json(),
         }
+
+    def _challenge_json(self) -> dict[str, Any] | None:
+        if self.challenge is None:
+            return None
+        return self.challenge.model_dump(include={"won", "compared_with", "reason"})
 
 
 def jobs_of_trainings(store: ObjectStore) -> list[str]:
@@ -164,17 +175,24 @@ def read_runs(
         jobs: names of done jobs.
         stages: model version by stage.
     """
-    found = (read_run(store, job, stages) for job in jobs)
+    challenges = Challenges(store)
+    found = (read_run(store, job, stages, challenges) for job in jobs)
     return (run for run in found if run is not None)
 
 
-def read_run(store: ObjectStore, version: str, stages: Mapping[str, str]) -> StoredRun | None:
+def read_run(
+    store: ObjectStore,
+    version: str,
+    stages: Mapping[str, str],
+    challenges: Challenges | None = None,
+) -> StoredRun | None:
     """Read a training run; damage is said in it, and is no error.
 
     Args:
         store: with the records.
         version: of the model.
         stages: model version by stage.
+        challenges: the challengers in the store; ``None``: they are read for this run.
 
     Returns:
         The run; ``None`` if the job of that name trained no model, but searched for hyperparameters.
@@ -187,6 +205,8 @@ def read_run(store: ObjectStore, version: str, stages: Mapping[str, str]) -> Sto
         return StoredRun(version, problem="its record was deleted")
     if job.get("module", _MODULE) != _MODULE:
         return None
+    challenges = challenges or Challenges(store)
+    challenge = challenges.of(version)
     given = job.get("hyperparameters", {})
     metrics = _numbers(job["metadata"])
     started_at, ended_at = job_times(job)
@@ -202,7 +222,8 @@ def read_run(store: ObjectStore, version: str, stages: Mapping[str, str]) -> Sto
         seconds=float(job["seconds"]),
         validation=_validation(metrics),
         stages=tuple(stage for stage, deployed in stages.items() if deployed == version),
-        **_evaluated(store, version),
+        challenge=challenge,
+        **_evaluated(store, version, challenge, challenges),
     )
 
 
@@ -212,13 +233,23 @@ def deployed_versions(store: ObjectStore) -> dict[str, str]:
     return {stage: version_in(key) for stage, key in newest.items() if key}
 
 
-def _evaluated(store: ObjectStore, version: str) -> dict[str, Any]:
+def _evaluated(
+    store: ObjectStore,
+    version: str,
+    challenge: ChallengerModelRecord | None,
+    challenges: Challenges,
+) -> dict[str, Any]:
     try:
         record = newest_evaluation(store, version)
+        if record is None and challenge is not None:
+            # One that did not become the candidate was evaluated in its comparison alone.
+            record = challenges.scores(challenge)
     except DamagedObject as damage:
         return {"no_test": f"{damage.key} is damaged ({damage.flaw})"}
     if record is None:
-        return {"no_test": "not evaluated"}
+        # A record that cannot be read may be this model's.
+        unread = challenges.damage if challenge is None else ""
+        return {"no_test": f"not evaluated ({unread})" if unread else "not evaluated"}
     metrics = {name: float(value) for name, value in record["metrics"].items()}
     low, high = metrics.get("accuracy_low"), metrics.get("accuracy_high")
     measured = (low, high) if low is not None and high is not None else None

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from assets.records.materializations import MATERIALIZATIONS as RECORDS
+from assets.records.materialization_record import MATERIALIZATIONS as RECORDS
 from tests.warm_programs.sitecustomize import COLD
 
 pytestmark = pytest.mark.e2e

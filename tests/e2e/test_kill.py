@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from assets.records.materializations import MATERIALIZATIONS as RECORDS
+from assets.records.materialization_record import MATERIALIZATIONS as RECORDS
 from tests.patience import slowness
 
 pytestmark = pytest.mark.e2e

@@ -237,6 +237,11 @@ def test_a_challenger_is_measured_trained_and_compared(
     assert re.search(r"it is not better: macro-F1 (\S+) against \1 of", shown["outcome"])
     assert shown["compared_with"] == line.version
     assert 0 < shown["planned_seconds"] < 30 * 60
+    stored = read_run(line.store, shown["model_version"], {})
+    assert stored is not None
+    assert stored.challenge
+    assert stored.challenge.comparison == shown["comparisons"][0]
+    assert stored.test, "its comparison tells, as it has no evaluation of its own"
     again = line.run("challenger_model", config=config)
     assert again.metadata("challenger_model")["reused"] is True
     evaluated = line.run("evaluation_report").metadata("evaluation_report")

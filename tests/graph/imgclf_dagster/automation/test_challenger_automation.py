@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from assets.records.challenger_model import ChallengerModelRecord
-from assets.records.materializations import MATERIALIZATIONS
+from assets.records.materialization_record import MATERIALIZATIONS
 
 pytestmark = pytest.mark.graph
 

@@ -10,8 +10,8 @@ from assets.records.all_records import RECORDS
 from assets.records.dataset import DatasetRecord
 from assets.records.embeddings import EmbeddingsRecord
 from assets.records.labelling_queue import LabellingQueueRecord
+from assets.records.materialization_record import MATERIALIZATIONS
 from assets.records.materializations import (
-    MATERIALIZATIONS,
     materialization_of,
     newest_materialization,
     record_materialization,

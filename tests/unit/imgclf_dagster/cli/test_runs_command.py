@@ -78,6 +78,43 @@ def evaluated(
     store.put(key, json.dumps(record).encode())
 
 
+def challenged(store: ObjectStore, version: str, other: str, **changes: Any) -> None:
+    """Put the record of a challenger into the store, and the report of its comparison."""
+    record = {
+        "base": other,
+        "request": "x",
+        "reason": f"challenger {version} does not become the candidate: it is not better",
+        "compared_with": other,
+        "comparison": "eval-c1",
+        "model_version": version,
+        **changes,
+    }
+    store.put("materializations/challenger_model/run-1.json", json.dumps(record).encode())
+    recall = {"precision": 0.9, "recall": 0.9, "f1": 0.9, "support": 250}
+    scores: dict[str, Any] = {
+        **dict.fromkeys(("macro_f1", "calibration_error", "calibration_chance"), 0.1),
+        "log_loss": 0.2,
+        "accuracy": 0.86,
+        "intervals": {"accuracy": [0.81, 0.91]},
+        "confusion_matrix": [[250]],
+        "per_class": {"a": recall},
+        "digest": "d",
+    }
+    report = {
+        **scores,
+        "model_version": version,
+        "champion": {**scores, "accuracy": 0.88, "model_version": other},
+        "dataset_version": "d1",
+        "task": "single_label",
+        "labels": ["a"],
+        **{"n_test": 250, "n_val": 200, "val": None, "mcnemar_p": 0.5},
+        "majority_baseline_accuracy": 0.5,
+        "paired": {"a": {"only_candidate": 1, "only_champion": 6}},
+        "images_per_second": 9.0,
+    }
+    store.put("models/eval-c1/processing/report.json", json.dumps(report).encode())
+
+
 def imgclf(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["runs", *arguments])
 
@@ -151,6 +188,60 @@ def test_two_runs_are_compared_by_what_differs(store: ObjectStore) -> None:
     assert "hyperparameters that differ\n    none" in imgclf("compare", "a1", "a1").stdout
 
 
+@pytest.mark.parametrize("comparison", ["eval-c1", ""], ids=["named", "older code"])
+def test_a_challenger_that_lost_has_the_scores_of_its_comparison(
+    store: ObjectStore, comparison: str
+) -> None:
+    trained(store, "train-a1", recipe="probe")
+    evaluated(store, "train-a1", 0.88)
+    trained(store, "train-c3", recipe="finetune")
+    challenged(store, "train-c3", "train-a1", comparison=comparison)
+    shown = imgclf().stdout
+    assert "test accuracy 0.860 (0.810 to 0.910, 250 images)\n" in shown
+    assert "    challenger: did not become the candidate in place of train-a1\n" in shown
+    assert "not evaluated" not in shown
+    facts = listed("compare", "train-a1", "train-c3")
+    assert facts["metrics"]["test_accuracy"] == [0.88, 0.86]
+    assert "challenger train-c3 does not become the candidate: it is not better" in facts["notes"]
+    probe, challenger = facts["runs"]
+    assert probe["challenger"] is None
+    assert challenger["tested_on"] == "d1"
+    assert challenger["challenger"]["won"] is False
+
+
+def test_a_challenger_that_is_the_candidate_has_the_scores_of_its_evaluation(
+    store: ObjectStore,
+) -> None:
+    trained(store, "train-c3", recipe="finetune")
+    challenged(store, "train-c3", "train-a1", won=True)
+    evaluated(store, "train-c3", 0.95)
+    shown = imgclf().stdout
+    assert "test accuracy 0.950 (" in shown
+    assert "challenger: became the candidate in place of train-a1" in shown
+
+
+def test_a_challenger_without_a_comparison_says_why(store: ObjectStore) -> None:
+    trained(store, "train-c3", recipe="finetune")
+    why = "challenger train-c3 does not become the candidate: the data set changed meanwhile"
+    challenged(store, "train-c3", "train-a1", compared_with="", comparison="", reason=why)
+    assert f"not evaluated\n    {why}\n" in imgclf().stdout
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("materializations/challenger_model/run-1.json", "not evaluated (KEY is damaged ("),
+        ("models/eval-c1/processing/report.json", "KEY is damaged ("),
+    ],
+)
+def test_a_damaged_record_of_a_challenger_is_said(store: ObjectStore, key: str, said: str) -> None:
+    trained(store, "train-c3", recipe="finetune")
+    challenged(store, "train-c3", "train-a1")
+    overwrite(store, key, b"{")
+    (run,) = listed()
+    assert run["no_test"].startswith(said.replace("KEY", key))
+
+
 def test_a_search_for_hyperparameters_is_no_training_run(store: ObjectStore) -> None:
     trained(store, "train-a1")
     search = {**trained(store, "train-5e"), "module": "training.tune"}
@@ -221,7 +312,8 @@ def test_hyperparameters_of_older_code_come_from_dagsters_events(
 
 
 def test_nothing_heavy_is_imported(store: ObjectStore) -> None:
-    trained(store, "train-a1")
+    trained(store, "train-c3")
+    challenged(store, "train-c3", "train-a1")
     program = (
         "import sys\n"
         "from imgclf_dagster.cli.main import load_command\n"
