@@ -63,7 +63,8 @@ def sentence(numbers: Mapping[str, float], task: str) -> str:
         if name in numbers
     )
     cross = _listed(numbers, shown, "cross_validated_")
-    return f"{told} (too few images to tell; cross-validated: {cross})" if cross else told
+    beside = f"; cross-validated: {cross}" if cross else ""
+    return f"{told} (too few images to tell{beside})"
 
 
 def _listed(numbers: Mapping[str, float], shown: Mapping[str, str], prefix: str) -> str:

@@ -144,6 +144,14 @@ def _weights_of(net: str, folder: Path | None) -> Finding:
         return Finding("weights", "ok", f"{net}: {path}")
     if any(_torch_cache().glob(f"{net}-*.pth")):
         return Finding("weights", "ok", f"{net} in torchvision's cache")
+    from training.backbones.sources import net_source  # imports torch, which takes seconds
+
+    try:
+        net_source(net)
+    except PermanentFailure as error:
+        return Finding(
+            "weights", "failed", str(error), "correct architecture under [training] in imgclf.toml"
+        )
     return Finding(
         "weights",
         "warning",

@@ -72,8 +72,9 @@ def net_source(name: str) -> NetSource:
     pretrained = timm.list_models(pretrained=True)
     similar = get_close_matches(plain, [*known, *pretrained], n=5, cutoff=0.5)
     raise PermanentFailure(
-        f"unknown architecture {name!r}; similar: {', '.join(similar) or 'none'}. torchvision has: "
-        f"{', '.join(sorted(known))}. timm has {len(pretrained)} more (timm.list_models())"
+        f"unknown architecture {name!r}; similar: {', '.join(similar) or 'none'}. There are "
+        f"{len(known)} in torchvision (torchvision.models.list_models()) and {len(pretrained)} in "
+        "timm (timm.list_models(pretrained=True))"
     )
 
 

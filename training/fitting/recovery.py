@@ -152,7 +152,7 @@ class Watch(pl.Callback):
         self._first = loss if self._first is None else self._first
         self._recent = [*self._recent, loss][-2 * _WINDOW :]
         before, now = sum(self._recent[:_WINDOW]), sum(self._recent[_WINDOW:])
-        bound = _FACTOR * max(self._first, self._guessing) * _WINDOW
+        bound = self._bound(self._first) * _WINDOW
         # High but falling losses are no divergence: the first steps may overshoot.
         grows = len(self._recent) == 2 * _WINDOW and now > max(bound, before)
         if self._team.any(grows or not math.isfinite(loss)):
@@ -160,3 +160,19 @@ class Watch(pl.Callback):
             raise Diverged(
                 f"the training loss is {loss:.4g} in epoch {epoch}, batch {batch_idx + 1}"
             )
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Look at the mean loss of an epoch, since few batches never fill the window.
+
+        Raises:
+            Diverged: it is far above the first, though it is no longer one of the first steps.
+        """
+        loss, epoch = float(trainer.callback_metrics["train_loss"]), trainer.current_epoch + 1
+        is_over = epoch == trainer.max_epochs
+        began = self._first is not None and (len(self._recent) >= _WINDOW or is_over)
+        if epoch > 1 and began and self._team.any(loss > self._bound(self._first or 0.0)):
+            raise Diverged(f"the training loss is {loss:.4g} on average in epoch {epoch}")
+
+    def _bound(self, first: float) -> float:
+        """Return the loss above which a training diverges; ``first`` is that of its first batch."""
+        return _FACTOR * max(first, self._guessing)

@@ -37,7 +37,8 @@ def test_an_interval_is_shown_where_the_split_is_too_small() -> None:
     assert sentence(narrow, "single_label") == "accuracy 0.900, macro-F1 0.900"
     wide = numbers_of(report(intervals={**INTERVALS, "macro_f1": [0.8, 0.95]}), "single_label")
     assert sentence(wide, "single_label") == (
-        "accuracy 0.900 (95 %: 0.85 to 0.93), macro-F1 0.900 (95 %: 0.80 to 0.95)"
+        "accuracy 0.900 (95 %: 0.85 to 0.93), macro-F1 0.900 (95 %: 0.80 to 0.95) "
+        "(too few images to tell)"
     )
 
 
