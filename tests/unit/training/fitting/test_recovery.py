@@ -106,7 +106,9 @@ def test_a_loss_that_grows_without_end_is_divergence(
 def test_few_batches_of_a_rate_that_is_far_too_high_are_divergence(tmp_path: Path) -> None:
     """Their loss is huge and falls, so no window of batches tells."""
     one = training(tmp_path, learning_rate=1e3, epochs=3, patience=0)
-    with pytest.raises(PermanentFailure, match="diverged: the training loss is .* on average") as failed:
+    with pytest.raises(
+        PermanentFailure, match="diverged: the training loss is .* on average"
+    ) as failed:
         one.run()
     assert "lower learning_rate (now 1000) under [training] in imgclf.toml" in str(failed.value)
 
