@@ -80,13 +80,19 @@ def compare_command(first: Name, second: Name, as_json: AsJson = False) -> None:
     if len(found) < 2:
         raise fail("a search for hyperparameters (imgclf tune) is no training run")
     one, other = found
+    apart = _apart(one, other)
     differing = {
         "hyperparameters": _differing(one.hyperparameters, other.hyperparameters),
         "metrics": _differing(_all_metrics(one), _all_metrics(other)),
     }
     notes = list(_notes(one, other))
     if as_json:
-        facts = {"runs": [one.to_json(), other.to_json()], **differing, "notes": notes}
+        facts = {
+            "runs": [one.to_json(), other.to_json()],
+            **differing,
+            "of_other_images": [name for name in differing["metrics"] if _is_of(name, apart)],
+            "notes": notes,
+        }
         print(json.dumps(facts, indent=1, ensure_ascii=False))
         return
     for run in (one, other):
@@ -94,7 +100,7 @@ def compare_command(first: Name, second: Name, as_json: AsJson = False) -> None:
             console.print(line)
     for title, pairs in differing.items():
         console.print(f"[bold]{title} that differ[/]")
-        for line in _pairs(pairs):
+        for line in _pairs(pairs, apart):
             console.print(line)
     for note in notes:
         console.print(f"[yellow]![/] {escape(note)}")
@@ -139,11 +145,10 @@ def _lines(run: "StoredRun") -> Iterator[str]:
     given = run.hyperparameters
     what = f"{given.get('recipe', 'recipe unknown')} {_net(given)}".strip()
     from_data = f" of data set {run.dataset_version}" if run.dataset_version else ""
-    yield f"    {escape(what)}, {count(run.images, 'image')}{escape(from_data)}"
+    yield f"    {escape(what)}, {_images(run)}{escape(from_data)}"
     ended = f"{run.ended_at:%Y-%m-%d %H:%M} UTC, " if run.ended_at else ""
     yield f"    [dim]{ended}{_duration(run.seconds)}[/]"
-    is_cross = run.metrics.get("cross_validation_folds", 1) > 1
-    held_out = "cross-validated" if is_cross else "validation"
+    held_out = "cross-validated" if run.folds > 1 else "validation"
     shown = [(held_out, run.validation), ("test", run.test)]
     scores = [f"{name} {run.accuracy_is} {_score(score)}" for name, score in shown if score]
     if run.no_test:
@@ -151,6 +156,14 @@ def _lines(run: "StoredRun") -> Iterator[str]:
     yield f"    {', '.join(scores)}"
     if run.challenge:
         yield f"    {escape(_outcome(run.challenge))}"
+
+
+def _images(run: "StoredRun") -> str:
+    """Write on how many images a model was trained."""
+    if run.images is not None:
+        return f"trained on {count(run.images, 'image')}"
+    train, val = (int(run.metrics.get(f"{split}_images", 0)) for split in ("train", "val"))
+    return f"{count(train, 'training image')}, {count(val, 'validation image')}"
 
 
 def _outcome(challenge: "ChallengerModelRecord") -> str:
@@ -186,9 +199,28 @@ def _score(score: "Score") -> str:
     return f"{score.accuracy:.3f} ({low:.3f} to {high:.3f}, {count(score.images, 'image')})"
 
 
+_CROSS_VALIDATED = "cross_validated_"
+"""Scores in an evaluation that are not of test images."""
+
+
+def _apart(one: "StoredRun", other: "StoredRun") -> tuple[str, ...]:
+    """Return how the metrics begin that are of other images in one run than in the other."""
+    apart: tuple[str, ...] = ()
+    if one.validated_on is None or one.validated_on != other.validated_on:
+        apart += ("val_", _CROSS_VALIDATED)
+    if one.tested_on != other.tested_on:
+        apart += ("test_",)
+    return apart
+
+
+def _is_of(name: str, apart: tuple[str, ...]) -> bool:
+    """Whether a metric is a score of other images in both runs; a number of images is no score."""
+    return name.startswith(apart) and not name.endswith("_images")
+
+
 def _all_metrics(run: "StoredRun") -> dict[str, float]:
     tested = {
-        f"test_{name.removeprefix('test_')}": value
+        name if name.startswith(_CROSS_VALIDATED) else f"test_{name.removeprefix('test_')}": value
         for name, value in run.test_metrics.items()
         if not name.endswith(("_low", "_high"))  # of intervals, which both runs show
     }
@@ -202,13 +234,14 @@ def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, li
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _pairs(differing: Mapping[str, list[Any]]) -> Iterator[str]:
+def _pairs(differing: Mapping[str, list[Any]], apart: tuple[str, ...]) -> Iterator[str]:
     if not differing:
         yield "    [dim]none[/]"
     for name, (one, other) in differing.items():
         change = ""
         if isinstance(one, float) and isinstance(other, float):
-            change = f"  [dim]({other - one:+.4g})[/]"
+            is_change = not _is_of(name, apart)
+            change = f"  [dim]({f'{other - one:+.4g}' if is_change else 'of other images'})[/]"
         yield f"    {escape(name)}: {escape(_value(one))} → {escape(_value(other))}{change}"
 
 
@@ -230,8 +263,22 @@ def _notes(one: "StoredRun", other: "StoredRun") -> Iterator[str]:
             )
         if run.challenge:
             yield run.challenge.reason
+    if one.validation and other.validation and "val_" in _apart(one, other):
+        yield (f"the validation scores cannot be compared: {_validated(one)}, {_validated(other)}")
     if one.test and other.test and one.tested_on != other.tested_on:
         yield (
             f"the test images differ (data sets {one.tested_on} and {other.tested_on}): their test "
             "scores cannot be compared"
         )
+
+
+def _validated(run: "StoredRun") -> str:
+    """Write what the validation scores of a run are of."""
+    images = run.validation.images if run.validation else 0
+    data = f"data set {run.dataset_version}" if run.dataset_version else "an unknown data set"
+    what = (
+        f"a {run.folds}-fold cross-validation over its {count(images, 'training and validation image')}"
+        if run.folds > 1
+        else count(images, "validation image")
+    )
+    return f"those of {run.version} are of {what} of {data}"

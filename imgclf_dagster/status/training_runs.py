@@ -107,9 +107,25 @@ class StoredRun:
     challenge: ChallengerModelRecord | None = None
 
     @property
-    def images(self) -> int:
-        """Number of images that the model was fitted and validated on."""
-        return int(self.metrics.get("train_images", 0) + self.metrics.get("val_images", 0))
+    def folds(self) -> int:
+        """Number of folds of the cross-validation; 1: there was none, but a validation split."""
+        return _folds(self.metrics)
+
+    @property
+    def images(self) -> int | None:
+        """Number of images that the model was fitted on; ``None``: unknown, as the recipe is."""
+        recipe = self.hyperparameters.get("recipe", "probe" if self.folds > 1 else None)
+        if recipe is None:
+            return None
+        # The head of a probe is fitted on both splits; of a net, the other one chooses the epoch.
+        splits = ("train", "val") if recipe == "probe" else ("train",)
+        return int(sum(self.metrics.get(f"{split}_images", 0) for split in splits))
+
+    @property
+    def validated_on(self) -> tuple[str, bool] | None:
+        """What the validation scores are of: the data set, and whether of its training images, too;
+        ``None``: unknown."""
+        return (self.dataset_version, self.folds > 1) if self.dataset_version else None
 
     def to_json(self) -> dict[str, Any]:
         """Return values that ``json`` can serialize."""
@@ -122,7 +138,7 @@ class StoredRun:
             "started_at": self.started_at.isoformat() if self.started_at else None,
             "ended_at": self.ended_at.isoformat() if self.ended_at else None,
             "seconds": self.seconds,
-            "validation": self.validation.to_json() if self.validation else None,
+            "validation": self._validation_json(),
             "test": self.test.to_json() if self.test else None,
             "tested_on": self.tested_on or None,
             "no_test": self.no_test or None,
@@ -131,6 +147,11 @@ class StoredRun:
             "stages": list(self.stages),
             "challenger": self._challenge_json(),
         }
+
+    def _validation_json(self) -> dict[str, Any] | None:
+        if self.validation is None:
+            return None
+        return {**self.validation.to_json(), "cross_validation_folds": self.folds}
 
     def _challenge_json(self) -> dict[str, Any] | None:
         if self.challenge is None:
@@ -266,9 +287,13 @@ def _validation(metrics: Mapping[str, float]) -> Score | None:
     if "val_accuracy" not in metrics:
         return None
     images = metrics.get("val_images", 0)
-    if metrics.get("cross_validation_folds", 1) > 1:  # every image was held out once
+    if _folds(metrics) > 1:  # every image was held out once
         images += metrics.get("train_images", 0)
     return Score(metrics["val_accuracy"], int(images))
+
+
+def _folds(metrics: Mapping[str, float]) -> int:
+    return int(metrics.get("cross_validation_folds", 1))
 
 
 def _numbers(metadata: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:

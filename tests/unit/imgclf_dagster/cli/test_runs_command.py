@@ -129,19 +129,26 @@ def test_runs_are_listed_newest_first_with_intervals_and_stage(store: ObjectStor
     assert "nothing was trained yet" in imgclf().stdout
     trained(store, "train-a1", recipe="finetune", architecture="resnet18", epochs=3)
     evaluated(store, "train-a1", 0.88)
-    trained(store, "train-b2", data="d[2]", metrics={"cross_validation_folds": 5.0})
+    folds = {"cross_validation_folds": 5.0}
+    trained(store, "train-b2", recipe="probe", data="d[2]", metrics=folds)
     store.put("models/eval-1/job.json", b"of another kind")
     store.put("endpoints/prod/1700000000000-train-a1.json", b"{}")
     newest, oldest = listed()
     assert [newest["model_version"], oldest["model_version"]] == ["train-b2", "train-a1"]
     assert (oldest["stages"], newest["stages"]) == (["prod"], [])
     assert oldest["hyperparameters"]["epochs"] == 3
-    assert (oldest["images"], oldest["seconds"]) == (1_000, 180.0)
+    assert (oldest["images"], oldest["seconds"]) == (800, 180.0)
+    assert newest["images"] == 1_000, "the head of a probe is fitted on both splits"
     assert oldest["test"]["images"] == 250
     assert newest["validation"]["images"] == 1_000, "each was held out once"
+    assert newest["validation"]["cross_validation_folds"] == 5
+    assert oldest["validation"]["cross_validation_folds"] == 1
     assert (newest["no_test"], newest["test"]) == ("not evaluated", None)
     shown = imgclf().stdout
-    assert "train-a1  production\n    finetune resnet18, 1,000 images of data set d1\n" in shown
+    assert (
+        "train-a1  production\n    finetune resnet18, trained on 800 images of data set d1\n"
+        in shown
+    )
     assert "2026-03-02 08:03 UTC, 3 min" in shown
     assert "validation accuracy 0.900 (0.851 to 0.934, 200 images), test accuracy 0.880 (" in shown
     assert "cross-validated accuracy 0.900 (0.880 to 0.917, 1,000 images)" in shown
@@ -168,10 +175,10 @@ def test_the_interval_of_an_evaluation_is_shown_as_it_found_it(store: ObjectStor
 
 def test_two_runs_are_compared_by_what_differs(store: ObjectStore) -> None:
     trained(store, "train-a1", recipe="finetune", architecture="resnet18", epochs=3)
-    trained(store, "train-b2", recipe="finetune", architecture="resnet18", epochs=6, data="d2",
+    trained(store, "train-b2", recipe="finetune", architecture="resnet18", epochs=6,
             metrics={"val_accuracy": 0.95, "temperature": 1.5})  # fmt: skip
     evaluated(store, "train-a1", 0.88)
-    evaluated(store, "train-b2", 0.91, data="d2")
+    evaluated(store, "train-b2", 0.91)
     facts = listed("compare", "train-a1", "b2")
     assert facts["hyperparameters"] == {"epochs": [3, 6]}
     assert facts["metrics"] == {
@@ -179,13 +186,47 @@ def test_two_runs_are_compared_by_what_differs(store: ObjectStore) -> None:
         "temperature": [None, 1.5],
         "test_accuracy": [0.88, 0.91],
     }
-    (note,) = facts["notes"]
-    assert "the test images differ (data sets d1 and d2)" in note
+    assert (facts["notes"], facts["of_other_images"]) == ([], [])
     shown = imgclf("compare", "train-a1", "train-b2").stdout
     assert "epochs: 3 → 6" in shown
     assert "val_accuracy: 0.9 → 0.95  (+0.05)" in shown
+    assert "test_accuracy: 0.88 → 0.91  (+0.03)" in shown
     assert "temperature: – → 1.5" in shown
     assert "hyperparameters that differ\n    none" in imgclf("compare", "a1", "a1").stdout
+
+
+def test_scores_of_other_data_sets_are_not_subtracted(store: ObjectStore) -> None:
+    trained(store, "train-a1")
+    trained(store, "train-b2", data="d2", metrics={"val_accuracy": 0.95, "val_images": 210.0})
+    evaluated(store, "train-a1", 0.88)
+    evaluated(store, "train-b2", 0.91, data="d2")
+    of_validation, of_test = listed("compare", "a1", "b2")["notes"]
+    assert "train-a1 are of 200 validation images of data set d1, " in of_validation
+    assert "train-b2 are of 210 validation images of data set d2" in of_validation
+    assert "the test images differ (data sets d1 and d2)" in of_test
+    shown = imgclf("compare", "a1", "b2").stdout
+    assert "val_accuracy: 0.9 → 0.95  (of other images)" in shown
+    assert "test_accuracy: 0.88 → 0.91  (of other images)" in shown
+    assert "val_images: 200 → 210  (+10)" in shown
+
+
+def test_a_cross_validation_is_not_subtracted_from_a_validation(store: ObjectStore) -> None:
+    trained(store, "train-a1", recipe="finetune")
+    folds = {"cross_validation_folds": 5.0, "val_accuracy": 0.95}
+    trained(store, "train-b2", recipe="probe", metrics=folds)
+    trained(store, "train-c3", recipe="probe", metrics={**folds, "val_accuracy": 0.97})
+    for version, accuracy in (("train-a1", 0.88), ("train-b2", 0.9), ("train-c3", 0.9)):
+        scores = {"accuracy": accuracy, "cross_validated_accuracy": accuracy + 0.01}
+        evaluated(store, version, accuracy, metrics=scores)
+    facts = listed("compare", "a1", "b2")
+    assert facts["of_other_images"] == ["val_accuracy", "cross_validated_accuracy"]
+    (note,) = facts["notes"]
+    assert "those of train-a1 are of 200 validation images of data set d1, " in note
+    assert "5-fold cross-validation over its 1,000 training and validation images" in note
+    shown = imgclf("compare", "a1", "b2").stdout
+    assert "val_accuracy: 0.9 → 0.95  (of other images)" in shown
+    assert "test_accuracy: 0.88 → 0.9  (+0.02)" in shown
+    assert "val_accuracy: 0.95 → 0.97  (+0.02)" in imgclf("compare", "b2", "c3").stdout
 
 
 @pytest.mark.parametrize("comparison", ["eval-c1", ""], ids=["named", "older code"])
@@ -306,8 +347,10 @@ def test_hyperparameters_of_older_code_come_from_dagsters_events(
     assert known["ended_at"] == "2026-03-02T08:03:01+00:00", "when the record was written"
     assert known["started_at"] == "2026-03-02T08:00:01+00:00"
     assert forgotten["hyperparameters"] == {}
+    assert (known["images"], forgotten["images"]) == (800, None)
     shown = imgclf("compare", "a1", "b2").stdout
-    assert "recipe unknown" in shown
+    assert "recipe unknown, 800 training images, 200 validation images\n" in shown
+    assert "those of train-b2 are of 200 validation images of an unknown data set" in shown
     assert "train-b2 was trained by older code, and Dagster has forgotten" in shown
 
 
