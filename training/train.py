@@ -189,7 +189,7 @@ def train(
     fitted = _fitted(net, parent, job, train_split, val_split, container, phases, team, reused)
     phases.begin("calibration", "")
     numbers, temperature, thresholds = _calibrated(fitted.held_out, job)
-    _write_cross_validation(container.output_dir, fitted.held_out, job)
+    numbers |= _write_cross_validation(container.output_dir, fitted.held_out, job)
     _write_licences(container.output_dir, job, parent)
     phases.begin("export", "exporting to ONNX and checking it against PyTorch")
     manifest, difference = _export(net, job, source, temperature, thresholds, container)
@@ -366,13 +366,24 @@ def _calibrated(held_out: "HeldOut", job: Job) -> tuple[dict[str, float], float,
     return {f"val_{name}": value for name, value in scores.items()}, temperature, thresholds
 
 
-def _write_cross_validation(folder: Path, held_out: "HeldOut", job: Job) -> None:
-    """Write the cross-validated scores, if the fit was one: of a probe with few validation images."""
+def _write_cross_validation(folder: Path, held_out: "HeldOut", job: Job) -> dict[str, float]:
+    """Write the cross-validated scores, if the fit was one: of a probe with few validation images.
+
+    Returns:
+        The scores that replace validation metrics of the same answers, whose temperature and
+        thresholds were fitted on them.
+    """
     from training.fitting.cross_validation import cross_validated
 
     found = cross_validated(held_out, job.task, job.labels)
-    if found is not None:
-        (folder / CROSS_VALIDATION).write_text(found.model_dump_json(indent=1), encoding="utf-8")
+    if found is None:
+        return {}
+    (folder / CROSS_VALIDATION).write_text(found.model_dump_json(indent=1), encoding="utf-8")
+    return {
+        "val_loss": found.log_loss,
+        "val_accuracy": found.accuracy,
+        "val_macro_f1": found.macro_f1,
+    }
 
 
 def _write_licences(folder: Path, job: Job, parent: "Parent | None") -> None:

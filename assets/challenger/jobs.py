@@ -31,6 +31,17 @@ class _Phases(BaseModel):
     seconds_fit: float = 0.0
 
 
+def too_few_in(store: ObjectStore, dataset_version: str) -> str:
+    """Return why a data set has too few images for a challenger; "" if it has enough."""
+    splits = _splits(store, dataset_version)
+    return too_few_images(splits["train"], splits["test"])
+
+
+def _splits(store: ObjectStore, dataset_version: str) -> Counter[str]:
+    """Count a data set's images by split."""
+    return Counter(read_dataset_manifest(store, dataset_version)["split"].to_pylist())
+
+
 def planned(
     context: dg.AssetExecutionContext,
     store: ObjectStore,
@@ -54,7 +65,7 @@ def planned(
     """
     if not budget_minutes:
         return Plan(0, 0.0, "training.budget_minutes is 0")
-    splits = Counter(read_dataset_manifest(store, dataset_version)["split"].to_pylist())
+    splits = _splits(store, dataset_version)
     if too_few := too_few_images(splits["train"], splits["test"]):
         return Plan(0, 0.0, too_few)
     spec = step_time_job(

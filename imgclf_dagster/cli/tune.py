@@ -54,6 +54,11 @@ def tune_command(
         config["method"] = "learning_rate"
     with line_runner(settings, ConsoleNarrator(console), hosted=False) as runner:
         runner.stay_out_of_the_way("hyperparameters", "tune")
+        if unused := runner.why_no_challenger():
+            console.print(
+                f"[yellow]note:[/] imgclf run would fine-tune nothing here: {escape(unused)}. What "
+                "is found is for a later fine-tuning"
+            )
         outcome = runner.tune(config)
         if not outcome.success:
             raise fail("\n".join(f"{name}: {why}" for name, why in outcome.failures.items()))
@@ -64,9 +69,7 @@ def tune_command(
     console.print(f"[green]✓[/] {how} on data set {found.dataset_version}{loss}")
     for name, value in sorted(found.chosen.items()):
         console.print(f"  {name} = {escape(_shown(value))}")
-    console.print(
-        "  [dim]The next fine-tuning uses them (imgclf run), unless \\[training] sets others[/]"
-    )
+    console.print("  [dim]The next fine-tuning uses them, unless \\[training] sets others[/]")
 
 
 def _shown(value: Any) -> str:

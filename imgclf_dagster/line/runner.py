@@ -12,11 +12,13 @@ from dagster._core.instance.ref import InstanceRef
 from filelock import FileLock, Timeout
 
 from assets.challenger.challenger_model import challenge_request
+from assets.challenger.jobs import too_few_in
 from assets.evaluation.records import newest_evaluation
 from assets.line import MODEL_VERSIONS, Line
 from assets.model.tuned import challenger_configured, newest_tuned
 from assets.policies import TrainingPolicy
 from assets.records.challenger_model import ChallengerModelRecord
+from assets.records.dataset import DatasetRecord
 from assets.records.evaluation_report import EvaluationReportRecord
 from assets.records.hyperparameters import HyperparametersRecord
 from assets.records.materializations import newest_materialization
@@ -134,6 +136,15 @@ class LineRunner:
     def tune(self, config: Mapping[str, Any]) -> RunOutcome:
         """Search hyperparameters on the newest data; ``config`` is that of ``hyperparameters``."""
         return self.execute(TUNE, config={"ops": {"hyperparameters": {"config": dict(config)}}})
+
+    def why_no_challenger(self) -> str:
+        """Return why nothing would be fine-tuned on the newest data set; "" if something would."""
+        made = newest_materialization(self.instance, self.store, DatasetRecord)
+        if made is None or self._training.recipe == "finetune":
+            return ""
+        if not self._training.has_challenger:
+            return f"[training] asks for recipe {self._training.recipe}, and for no challenger"
+        return too_few_in(self.store, made.dataset_version)
 
     def tuned(self) -> HyperparametersRecord | None:
         """Return what the newest search chose; ``None`` if there was none."""

@@ -175,6 +175,7 @@ def test_a_challenger_is_due_once_for_each_model_and_configuration(
     with line.line_runner(shop.settings, Silent(), hosted=False) as runner:  # type: ignore[arg-type]
         assert runner.run_line().success
         assert runner.awaits_challenger()
+        assert runner.why_no_challenger() == ""
         outcome = runner.challenge()
         assert outcome.success, outcome.failures
         assert not runner.awaits_challenger()
@@ -182,6 +183,9 @@ def test_a_challenger_is_due_once_for_each_model_and_configuration(
         count = len(jobs.asked)
         assert runner.run_line().success
         assert (runner.candidate(), len(jobs.asked)) == (jobs.version_of("finetune"), count)
+    probe = shop.with_settings(training={"recipe": "probe"})
+    with line.line_runner(probe.settings, Silent(), hosted=False) as runner:  # type: ignore[arg-type]
+        assert "asks for recipe probe" in runner.why_no_challenger()
     longer = shop.with_settings(training={"budget_minutes": 60.0})
     with line.line_runner(longer.settings, Silent(), hosted=False) as runner:  # type: ignore[arg-type]
         assert runner.awaits_challenger()

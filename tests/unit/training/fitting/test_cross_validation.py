@@ -1,15 +1,19 @@
 """Cross-validated scores: no image decides about its own answer."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from training.fitting.cross_validation import cross_validated
 from training.fitting.held_out import HeldOut
+from training.train import _write_cross_validation
 
 pytestmark = pytest.mark.unit
 
 
-def test_thresholds_of_a_fold_are_those_of_the_others() -> None:
+def test_thresholds_of_a_fold_are_those_of_the_others(tmp_path: Path) -> None:
     """Either fold's own threshold would be perfect; the other's takes all images, or none."""
     truth = np.tile([[1, 0], [0, 1]], (20, 1)).astype(np.float32)
     fold = np.repeat([0, 1], 20)
@@ -23,6 +27,10 @@ def test_thresholds_of_a_fold_are_those_of_the_others() -> None:
         assert (row.recall, row.precision, row.support) == (0.5, 0.5, 20)
     low, high = found.intervals["macro_f1"]
     assert low < found.macro_f1 == 0.5 < high
+    job = SimpleNamespace(task="multi_label", labels=("a", "b"))
+    metrics = _write_cross_validation(tmp_path, held_out, job)  # those of imgclf runs and MLflow
+    assert (metrics["val_accuracy"], metrics["val_macro_f1"]) == (0, 0.5)
+    assert (tmp_path / "cross_validation.json").is_file()
 
 
 def test_one_label_an_image_has_the_most_probable_one() -> None:
