@@ -131,7 +131,10 @@ class TuningPolicy(SearchSpace):
     )
     trials: int = Field(30, ge=1, le=10_000, description="Number of trials, pruned ones included.")
     budget_minutes: float = Field(
-        120.0, gt=0, description="Minutes of all trials together; a trial under way ends."
+        120.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Minutes of all trials together; a trial under way ends.",
     )
 
     def space(self, training: TrainingPolicy) -> SearchSpace:

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from imgclf_dagster.cli.common import console, fail, plainly
 from imgclf_dagster.console import escape
@@ -50,6 +51,12 @@ def tune_command(
     settings = load_settings()
     given = {"trials": trials, "budget_minutes": minutes}
     config: dict[str, Any] = {name: one for name, one in given.items() if one is not None}
+    try:
+        settings.tuning.model_validate({**settings.tuning.model_dump(), **config})
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        # The options are checked by the settings' own rules; typer knows no open bound.
+        raise fail(f"--minutes {wrong['input']}: {wrong['msg']}", 2) from None
     if learning_rate:
         config["method"] = "learning_rate"
     with line_runner(settings, ConsoleNarrator(console), hosted=False) as runner:
