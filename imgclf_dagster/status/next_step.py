@@ -32,6 +32,9 @@ from serving.deployments import RecordError
 LOOKED_AT = 5
 """Number of last evaluations searched for a model that was held back."""
 
+SEARCH = "hyperparameters"
+"""Asset of `imgclf tune`: the line goes on without it, so a search that ended early holds up nothing."""
+
 Facts = dict[str, Any]
 
 
@@ -244,7 +247,7 @@ def next_command(facts: Facts, *, is_up: bool) -> str:
 def _next_of_a_model(facts: Facts) -> str:
     candidate, staged, live = facts["candidate"], facts["staging"], facts["prod"]
     # Running the same again would only fail again.
-    failed = [item for item in facts["refused"] if item["kind"] == "run"]
+    failed = [item for item in facts["refused"] if item["kind"] == "run" and item["what"] != SEARCH]
     if stopped := [item["what"] for item in failed if not item["interrupted"]]:
         return f"mend what stopped the last run of {stopped[0]} (above), then imgclf run"
     if failed or candidate is None or candidate["approval_status"] is None:

@@ -160,6 +160,10 @@ def test_the_last_failed_run_is_told_until_it_is_made_good(world: Any) -> None:
     there = {"images": {"usable": 9, "not_indexed": 0}, "labels": {"labelled": 9, "not_indexed": 0}}
     output = next_command(facts | there | {"blocking": []}, is_up=False)
     assert output == "mend what stopped the last run of dataset (above), then imgclf run"
+    search = {"refused": [{**refused, "what": "hyperparameters"}], "waiting": ["imgclf approve"]}
+    staged = {"candidate": {"approval_status": "Pending"}, "staging": {"model_version": "train-1"}}
+    output = next_command(facts | there | search | staged | {"blocking": []}, is_up=False)
+    assert output.startswith("imgclf approve train-1"), "a search holds up nothing"
     world.add_classes(2)
     world.run("raw_images", "annotations", "dataset")
     assert status(world)["refused"] == []
