@@ -10,6 +10,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 _PARTS = 12
 """Layers into which a net is divided that does not say what its layers are (all but timm's)."""
 
+_FIRST_RATE = 0.04
+"""Share of its peak at which the learning rate starts: OneCycleLR's default."""
+
 
 def layer_numbers(backbone: nn.Module) -> dict[str, int]:
     """Return the number of its layer, from 0, for each parameter of a backbone."""
@@ -86,7 +89,9 @@ def _with_height(net: nn.Module) -> Iterator[tuple[nn.Parameter, int]]:
 def warm_up_and_cosine(step: int, steps: int, warm_up: float) -> float:
     """Return the share of its peak that the learning rate has at a step.
 
-    It rises linearly, then falls to 0 along a cosine, so that the last epoch of a short run is good.
+    It rises and falls along cosines, as in torch.optim.lr_scheduler.OneCycleLR: a steep start spoils
+    the statistics of batch normalisations in a run of few steps, and the last epoch of one is good
+    because the rate ends at 0.
 
     Args:
         step: number of the step, from 0.
@@ -95,6 +100,6 @@ def warm_up_and_cosine(step: int, steps: int, warm_up: float) -> float:
     """
     rising = round(warm_up * steps)
     if step < rising:
-        return (step + 1) / (rising + 1)
+        return _FIRST_RATE + (1 - _FIRST_RATE) * 0.5 * (1 - math.cos(math.pi * step / rising))
     fallen = min(1.0, (step - rising) / max(1, steps - rising))
     return 0.5 * (1 + math.cos(math.pi * fallen))
