@@ -100,9 +100,10 @@ def require_gpus(root: Path | None = None, processes: int = 1) -> None:
 
 
 def _are_hidden() -> bool:
-    """Whether the user hides all GPUs from CUDA programs."""
-    # https://docs.nvidia.com/cuda/cuda-programming-guide: an invalid number hides all after it.
-    return os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1")
+    """Whether the user hides all GPUs from CUDA programs, as -1 does."""
+    # https://docs.nvidia.com/cuda/cuda-programming-guide: an invalid number hides all after it. An
+    # empty text hides them, too, but comes from scripts that have failed to set it as well.
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() == "-1"
 
 
 def _place(having: str) -> str:

@@ -148,7 +148,9 @@ def test_a_frozen_net_looks_at_a_picture_once_whatever_model_comes(
     second = made["model_version"]
     newer = world.run("embeddings").metadata("embeddings")
     by_training = made["train_images"] + made["val_images"] - made["features_reused"]
-    assert by_training + newer["looked_at_now"] == 3, "each new picture once, by whichever comes first"
+    assert by_training + newer["looked_at_now"] == 3, (
+        "each new picture once, by whichever comes first"
+    )
     assert second in newer["models"]
     model = embedded_model(world.store, second)
     assert model is not None
