@@ -77,7 +77,7 @@ class StepTime(BaseModel):
         return seconds * images / self.images
 
 
-class _Measured(Exception):
+class _EpochOver(Exception):
     """The first epoch was long enough."""
 
 
@@ -144,7 +144,7 @@ def measure(
     train = _noise(images, net.preprocessing.size, task, classes)
     val = _noise(max(1, round(images * val_share)), net.preprocessing.size, task, classes)
     ends = [_now()]
-    with suppress(_Measured):
+    with suppress(_EpochOver):
         fit(
             net,
             parameters,
@@ -185,7 +185,7 @@ def _clock(ends: list[tuple[float, float]], *, alone: bool) -> Callable[[object]
     def note(_: object) -> None:
         ends.append(_now())
         if alone and len(ends) == 2 and ends[1][0] - ends[0][0] > LONG_EPOCH_S:
-            raise _Measured
+            raise _EpochOver
 
     return note
 

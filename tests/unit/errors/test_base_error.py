@@ -41,6 +41,7 @@ INTERNAL = {
     "resources.compute.failures.JobFailed",  # likewise
     "object_store.errors.Refusal",  # becomes a StoreError
     "object_store.contents.segments.SegmentFlaw",  # becomes a DamagedObject
+    "training.step_time._EpochOver",  # ends a measurement
     "training.images.jpeg_whole.JpegIncomplete",  # becomes an ImageRejected
 }
 """Classes that are caught before they reach a user, or that Dagster shows."""

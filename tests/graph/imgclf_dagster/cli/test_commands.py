@@ -192,7 +192,7 @@ def test_a_run_says_of_production_what_production_serves(
     hosted: Any, command: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The line is through already: its end is what is looked at."""
-    monkeypatch.setattr(LineRunner, "run_line", lambda _: RunOutcome("1", success=True))
+    monkeypatch.setattr(LineRunner, "run_line", lambda *_: RunOutcome("1", success=True))
     monkeypatch.setattr(LineRunner, "candidate", lambda _: ONE)
     monkeypatch.setattr(LineRunner, "release", lambda *_: None)
     package = hosted.registry.get(ONE)

@@ -56,13 +56,20 @@ def _allowed(condition: Any) -> str:
 
 NEW_VERSION = f"missing, not execution_failed, {READY}, {PASSED}"
 INPUTS = f"InputsAreNewer(), not newly_requested, {READY}, {PASSED}"
+ONE_INPUT = (
+    "not newly_requested, not any_deps_missing of {0}, not any_deps_in_progress of {0}, "
+    "not in_progress, blocking checks passed of {0}"
+)
 CONDITIONS = {
     "dataset": ("when_inputs_changed", INPUTS),
     "trained_model": (
         "when_retraining_is_due",
-        f"DataSetIsNewer(), RetrainingIsDue, not newly_requested, {READY}, {PASSED}",
+        f"DataSetIsNewer(dataset), RetrainingIsDue, {ONE_INPUT.format('dataset')}",
     ),
-    "evaluation_report": ("when_inputs_changed", INPUTS),
+    "evaluation_report": (
+        "when_candidate_changed",
+        f"InputsAreNewer(), {ONE_INPUT.format('trained_model')}",
+    ),
     "registered_package": ("when_version_is_new", NEW_VERSION),
     "staging_endpoint": ("when_version_is_new", NEW_VERSION),
     "prod_endpoint": ("when_approved", f"ApprovalIsNewer, not newly_requested, {READY}, {PASSED}"),

@@ -9,6 +9,7 @@ import pytest
 from resources.compute.job_names import JOB_KINDS, job_name
 
 ROOT = Path(__file__).parents[4]
+FOUNDATION = ROOT / "cloudformation" / "foundation.yaml"
 
 
 def specs() -> Iterator[tuple[str, str, str]]:
@@ -36,13 +37,17 @@ def specs() -> Iterator[tuple[str, str, str]]:
 def stage_of(name: ast.expr) -> str:
     if isinstance(name, ast.Call) and getattr(name.func, "id", "") == "job_name":
         return str(ast.literal_eval(name.args[0]))
+    if isinstance(name, ast.JoinedStr) and isinstance(name.values[0], ast.Constant):
+        return str(name.values[0].value).rstrip("-")
     return ""
 
 
 def test_every_job_is_named_by_the_list() -> None:
     found = list(specs())
-    assert {stage for _, stage, _ in found} == set(JOB_KINDS)
-    assert [where for where, stage, kind in found if JOB_KINDS.get(stage) != kind] == []
+    kinds = {**JOB_KINDS, "tune": "training"}  # a tuning job's, which has a right of its own
+    assert {stage for _, stage, _ in found} == set(kinds)
+    assert [where for where, stage, kind in found if kinds.get(stage) != kind] == []
+    assert "hyper-parameter-tuning-job/tune-*" in FOUNDATION.read_text(encoding="utf-8")
 
 
 def test_a_name_that_no_role_may_start_is_refused() -> None:
