@@ -6,7 +6,7 @@ import pytest
 
 from training.config import Hyperparameters
 from training.container.distributed import ALONE
-from training.step_time import LONG_EPOCH_S, StepTime, _clock, _Measured, measure
+from training.step_time import LONG_EPOCH_S, StepTime, _clock, _EpochOver, measure
 
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
@@ -29,7 +29,7 @@ def test_a_busy_machine_does_not_make_an_epoch_longer() -> None:
 
 def test_a_long_first_epoch_is_enough() -> None:
     ends = [(-1000.0, 0.0)]
-    with pytest.raises(_Measured):
+    with pytest.raises(_EpochOver):
         _clock(ends, alone=True)(None)
     ends = [(-1000.0, 0.0)]
     _clock(ends, alone=False)(None)  # the other processes of the team go on
