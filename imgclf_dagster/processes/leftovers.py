@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 
+from serving.process_identity import is_running, start_mark
+
 PROGRAMS = "programs.json"
 """File beside the lock of ``imgclf up`` that lists its running programs."""
 
@@ -19,14 +21,16 @@ class Program:
     Attributes:
         name: its name for people.
         pid: id of its process, which leads a process group with the same id.
-        created: start time of the process (seconds since the epoch), since pids are reused.
+        created: start time of the process (seconds since the epoch).
         launches_runs: whether it launches Dagster runs.
+        mark: the process's ``start_mark``, since pids are reused; ``None`` in files of older versions.
     """
 
     name: str
     pid: int
     created: float
     launches_runs: bool = False
+    mark: str | None = None
 
 
 class Roster:
@@ -49,10 +53,10 @@ class Roster:
             launches_runs: whether it launches Dagster runs.
         """
         try:
-            created = psutil.Process(pid).create_time()
+            created, mark = psutil.Process(pid).create_time(), start_mark(pid)
         except psutil.NoSuchProcess:  # it has ended already
             return
-        self._programs[pid] = Program(name, pid, created, launches_runs)
+        self._programs[pid] = Program(name, pid, created, launches_runs, mark)
         self._write()
 
     def forget(self, pid: int) -> None:
@@ -101,15 +105,10 @@ def _noted(file: Path) -> Sequence[Program]:
 
 def _runs(program: Program) -> bool:
     """Whether the program, or another process of its session, still runs."""
-    try:
-        process = psutil.Process(program.pid)
-        began = process.create_time()
-    except psutil.NoSuchProcess:
+    if not psutil.pid_exists(program.pid):
         # A pid is not reused while a process group has it, so these processes are its own.
         return any(_session_of(other.pid) == program.pid for other in psutil.process_iter())
-    # create_time is rounded to clock ticks, and shifts when the clock is set.
-    same = abs(began - program.created) < 1.0
-    return same and process.status() != psutil.STATUS_ZOMBIE
+    return is_running(program.pid, program.created, program.mark)
 
 
 def _session_of(pid: int) -> int | None:

@@ -6,8 +6,11 @@ import socket
 import dagster as dg
 import psutil
 
+from serving.process_identity import is_running, start_mark
+
 PROCESS_TAG = "imgclf/process"
-"""Tag with the process that executes a run (host:pid:start time), to recognize killed runs."""
+"""Tag with the process that executes a run (host:pid:start time:start mark), to recognize killed
+runs."""
 
 LAUNCHED_TAG = ".dagster/grpc_info"
 """Tag that Dagster's default launcher sets: a process of this machine's code server executes it."""
@@ -26,7 +29,8 @@ def process_tag() -> dict[str, str]:
     """Return the tags of a run that this process executes; Dagster must not retry it."""
     process = psutil.Process()
     return {
-        PROCESS_TAG: f"{socket.gethostname()}:{process.pid}:{process.create_time()}",
+        PROCESS_TAG: f"{socket.gethostname()}:{process.pid}:{process.create_time()}"
+        f":{start_mark(process.pid) or ''}",
         "dagster/max_retries": "0",
     }
 
@@ -65,13 +69,14 @@ def _is_active(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 def gone_process(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
     """Return the pid of the run's process if it ran on this machine and has ended, else ``None``."""
     if executor := run.tags.get(PROCESS_TAG):
-        host, pid, created = executor.split(":")
+        host, pid, created, *mark = executor.split(":")  # older versions wrote three parts
         if host != socket.gethostname() and _is_shared(instance):
             return None
-        return None if _alive(int(pid), float(created) - 1, float(created) + 1) else int(pid)
+        alive = is_running(int(pid), float(created), (mark[0] or None) if mark else None)
+        return None if alive else int(pid)
     if LAUNCHED_TAG in run.tags:
         launched = _launched(instance, run)
-        if launched is not None and not _alive(launched[0], 0.0, launched[1] + CLOCK_SLACK_S):
+        if launched is not None and not _started_before(*launched):
             return launched[0]
     return None
 
@@ -96,12 +101,12 @@ def _launched(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[int, fl
     return None
 
 
-def _alive(pid: int, earliest: float, latest: float) -> bool:
-    """Whether process ``pid`` runs and started between two moments (seconds since the epoch)."""
+def _started_before(pid: int, noted: float) -> bool:
+    """Whether process ``pid`` runs, and started before an event (seconds since the epoch)."""
     # The operating system reuses pids, so the start time is compared as well.
     try:
         process = psutil.Process(pid)
         began: float = process.create_time()
-        return earliest <= began <= latest and process.status() != psutil.STATUS_ZOMBIE
+        return began <= noted + CLOCK_SLACK_S and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False

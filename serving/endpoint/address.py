@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from errors.base import ImgclfError
+from serving.process_identity import is_running, start_mark
 
 HOST_RUNS_ALREADY = 3
 """Exit code of a host that finds another one running."""
@@ -20,26 +21,28 @@ class HostRunning(ImgclfError, RuntimeError):
 
 
 class Address(BaseModel):
-    """A host that is up: its process (pid and start, in seconds since the epoch), URL and store."""
+    """A host that is up: its process, URL and store.
+
+    Attributes:
+        pid: id of its process.
+        create_time: start time of the process (seconds since the epoch).
+        mark: the process's ``start_mark``; ``None`` in files of older versions.
+        url: where it listens.
+        store_url: the store that it serves.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     pid: int
     create_time: float
+    mark: str | None = None
     url: str
     store_url: str
 
     @property
     def alive(self) -> bool:
         """Whether this very process still runs (its pid may have been reused)."""
-        try:
-            process = psutil.Process(self.pid)
-            return (
-                abs(process.create_time() - self.create_time) < 1
-                and process.status() != psutil.STATUS_ZOMBIE
-            )
-        except psutil.NoSuchProcess:
-            return False
+        return is_running(self.pid, self.create_time, self.mark)
 
 
 def read_address(path: Path) -> Address | None:
@@ -83,7 +86,13 @@ def write_address(path: Path, url: str, store_url: str) -> None:
         store_url: the store that it serves.
     """
     own = psutil.Process()
-    address = Address(pid=own.pid, create_time=own.create_time(), url=url, store_url=store_url)
+    address = Address(
+        pid=own.pid,
+        create_time=own.create_time(),
+        mark=start_mark(own.pid),
+        url=url,
+        store_url=store_url,
+    )
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(address.model_dump_json(), encoding="utf-8")
     temporary.replace(path)

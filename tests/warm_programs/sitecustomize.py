@@ -44,6 +44,14 @@ SPACES = ("user", "mnt", "net", "pid")
 SPAWN = "from multiprocessing.spawn import spawn_main;"
 SPAWNS = "PYTEST_WARM_SPAWN"
 """Set in Dagster's code server: what it spawns are runs."""
+DETACHED = """
+import subprocess, sys
+server = subprocess.Popen(
+    sys.argv[1:], stdin=subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True
+)
+print(server.pid)
+"""
+"""Starts a program that is nobody's child, and prints its process id."""
 WARM = "PYTEST_WARM_AS"
 """Set by a test for a program of its own: the name of the server that has what it imports."""
 COLD = "PYTEST_COLD_PROGRAMS"
@@ -201,21 +209,20 @@ def start_server(address, python=sys.executable):
     if os.path.basename(address) == LABEL_STUDIO:
         run = "from tests.warm_programs.server import main; main()"
         program = [ISOLATED, "-c", f"import sys; sys.path.append({ROOT!r}); {run}"]
+    # A child of this process would be ended with it by `imgclf up`, and so would all copies.
+    detached = [python, "-I", "-S", "-c", DETACHED]
     with Path(f"{address}.log").open("ab") as log, os.fdopen(started, "w") as note:
-        server = subprocess.Popen(
-            [
-                python,
-                *program,
-                *(address, os.environ["PYTEST_WARM_PROGRAMS_OF"]),
-            ],
+        starter = subprocess.run(
+            [*detached, python, *program, address, os.environ["PYTEST_WARM_PROGRAMS_OF"]],
             cwd=ROOT,
             env={name: value for name, value in kept.items() if name != "PYTHONPATH"},
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=subprocess.PIPE,
             stderr=log,
-            start_new_session=True,
+            text=True,
+            check=True,
         )
-        note.write(str(server.pid))
+        note.write(starter.stdout.strip())
 
 
 if (

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from imgclf_dagster.label_studio.install import Installation
+from imgclf_dagster.processes.process_groups import end_groups
 from tests import warm_programs
 from tests.patience import WAIT_S, wait_for
 from tests.warm_programs.label_studio import environment
@@ -30,6 +31,7 @@ from tests.warm_programs.sitecustomize import (
     SPAWN,
     SPAWNS,
     WARM,
+    has_ended,
     is_there,
     server_of,
     start_server,
@@ -144,6 +146,34 @@ def test_nobody_waits_for_a_server_that_failed(tmp_path: Path) -> None:
     assert not is_there(str(tmp_path / "programs"))  # its parent has not asked how it ended
     failed.wait()
     assert not is_there(str(tmp_path / "programs"))
+
+
+def test_a_server_does_not_end_with_the_family_of_the_program_that_started_it(
+    tmp_path: Path,
+) -> None:
+    """`imgclf up` ends all descendants of its programs; others' programs are copies, too."""
+    address_of(ENDPOINTS)
+    script = (
+        "import sys; from tests.warm_programs.sitecustomize import start_server\n"
+        "start_server(sys.argv[1]); print(flush=True); input()"
+    )
+    family = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / ENDPOINTS)],
+        env={**os.environ, "PYTHONPATH": str(warm_programs.CLIENT.parents[1])},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert family.stdout is not None
+    assert family.stdout.readline() == b"\n"
+    server = psutil.Process(int((tmp_path / f"{ENDPOINTS}.started").read_text()))
+    try:
+        assert end_groups([family.pid]) == []
+        assert family.wait(WAIT_S) == -signal.SIGTERM
+        assert is_there(str(tmp_path / ENDPOINTS))
+        assert not has_ended(server.pid)
+    finally:
+        server.kill()
 
 
 def test_a_copy_ends_with_the_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

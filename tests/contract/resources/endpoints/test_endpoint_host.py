@@ -20,6 +20,7 @@ from resources.endpoints.endpoint_host import HostUnavailable
 from serving.endpoint.address import Address, read_address
 from serving.endpoint.client import InvocationFailed
 from serving.endpoint.launch import HostNotStarted
+from serving.process_identity import start_mark
 from tests.contract.resources.endpoints.endpoint_shops import LocalShop, local_shop, picture
 from tests.patience import SOON_S, WAIT_S, wait_for
 from tests.warm_programs.sitecustomize import COLD
@@ -134,7 +135,11 @@ def test_an_address_of_another_process_with_the_same_pid_is_stale(tmp_path: Path
     own = psutil.Process()
     path = tmp_path / "endpoint.json"
     address = Address(
-        pid=own.pid, create_time=own.create_time() - 60, url="http://x", store_url="file:///x"
+        pid=own.pid,
+        create_time=own.create_time(),
+        mark=f"{start_mark(own.pid)}0",
+        url="http://x",
+        store_url="file:///x",
     )
     path.write_text(address.model_dump_json())
     assert read_address(path) is None

@@ -14,6 +14,7 @@ from imgclf_dagster.processes.leftovers import PROGRAMS, Roster, leftovers
 from imgclf_dagster.processes.ports import Port, PortTaken, require_free
 from imgclf_dagster.processes.process_groups import end_groups
 from imgclf_dagster.processes.supervisor import AlreadyRunning, backoff_s, single_instance
+from serving.process_identity import start_mark
 from tests.patience import SOON_S, WAIT_S
 
 pytestmark = pytest.mark.unit
@@ -150,8 +151,8 @@ def test_a_program_that_ended_or_whose_number_another_has_is_no_leftover(tmp_pat
     roster.note("this test", os.getpid())
     assert [program.name for program in leftovers(tmp_path)] == ["this test"]
     noted = (tmp_path / PROGRAMS).read_text(encoding="utf-8")
-    began = psutil.Process().create_time()
-    other = noted.replace(repr(began), repr(began - 1000))
+    mark = str(start_mark(os.getpid()))
+    other = noted.replace(mark, f"{mark}0")
     assert other != noted
     (tmp_path / PROGRAMS).write_text(other, encoding="utf-8")
     assert leftovers(tmp_path) == []
