@@ -1,18 +1,17 @@
 """How sure the scores of a small test split are: its intervals, cross-validated scores, what to label."""
 
 from collections.abc import Mapping
-from math import ceil
 from typing import Any
 
 import dagster as dg
 
 from assets import markdown
 from assets.evaluation.scores import (
-    WIDEST_INTERVAL,
     accuracy_name,
     is_too_wide,
     numbers_of,
-    widest_interval,
+    too_few,
+    what_to_label,
 )
 from object_store.contents.damage import DamagedObject
 from object_store.contents.reading import parse_object
@@ -23,8 +22,6 @@ from training.evaluation.report import CrossValidation
 
 CROSS_VALIDATION = "cross_validation.json"
 """A file of the training job of a probe; see ``training.train``."""
-
-_NAMED_CLASSES = 3
 
 
 def read_cross_validation(
@@ -58,7 +55,8 @@ def certainty(
     numbers = numbers_of(report, report["task"])
     if not is_too_wide(numbers):
         return {}
-    parts = [too_few(report), _table(report, cross), what_to_label(report, test_share)]
+    labels = markdown.prose(what_to_label(report, test_share))
+    parts = [too_few(report), _table(report, cross), labels]
     found: dict[str, Any] = {"certainty": dg.MetadataValue.md("\n\n".join(parts))}
     if cross is not None:
         found |= cross_validated_numbers(cross, report["task"])
@@ -68,40 +66,6 @@ def certainty(
 def cross_validated_numbers(cross: Mapping[str, Any], task: str) -> dict[str, float]:
     """Return the scores by name, each with the prefix ``cross_validated_``."""
     return {f"cross_validated_{name}": value for name, value in numbers_of(cross, task).items()}
-
-
-def too_few(report: Mapping[str, Any]) -> str:
-    """Return a sentence about a test split that is too small."""
-    width = widest_interval(numbers_of(report, report["task"]))
-    return (
-        f"{report['n_test']} test images are too few to tell how good the model is: 95 % intervals of "
-        f"{accuracy_name(report['task'])} and macro-F1 are up to {width:.2f} wide, more than "
-        f"{WIDEST_INTERVAL:g}."
-    )
-
-
-def what_to_label(report: Mapping[str, Any], test_share: float) -> str:
-    """Return a sentence: how many more images of which classes would be enough.
-
-    Args:
-        report: content of ``report.json``.
-        test_share: share of the labelled images that become test images, in [0, 1].
-    """
-    width, now = widest_interval(numbers_of(report, report["task"])), report["n_test"]
-    # An interval becomes narrower with the square root of the number of images.
-    more = max(1.0, now * ((width / WIDEST_INTERVAL) ** 2 - 1))
-    labelled = f" (to label about {_round(more / test_share)} more)" if test_share else ""
-    rare = sorted(report["per_class"].items(), key=lambda pair: (pair[1]["support"], pair[0]))
-    named = ", ".join(f"{label} ({found['support']})" for label, found in rare[:_NAMED_CLASSES])
-    return (
-        f"About {_round(more)} more test images would be enough{labelled}, above all of the classes with "
-        f"the fewest: {markdown.prose(named)}."
-    )
-
-
-def _round(number: float) -> str:
-    """Round to two digits."""
-    return f"{ceil(float(f'{number:.2g}')):,}"
 
 
 def _table(report: Mapping[str, Any], cross: Mapping[str, Any] | None) -> str:

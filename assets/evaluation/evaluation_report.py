@@ -15,12 +15,12 @@ from assets.evaluation.certainty import (
     certainty,
     cross_validated_numbers,
     read_cross_validation,
-    too_few,
 )
 from assets.evaluation.champion import ITSELF, NONE_YET, Champion, find_champion, unless_seen
 from assets.evaluation.evaluation_job import champion_answers, evaluation_job, renamed_since
 from assets.evaluation.records import newest_evaluation, record_evaluation
 from assets.evaluation.report_metadata import PICTURES, champion_scores, report_metadata, scores
+from assets.evaluation.scores import too_few
 from assets.line import OWNERS, Line, fingerprint
 from assets.records.evaluation_report import EvaluationReportRecord
 from assets.records.materializations import record_materialization

@@ -1,6 +1,7 @@
-"""Scores of one model in a report: as numbers by name, and as a sentence."""
+"""Scores of one model in a report: as numbers by name, as a sentence, and whether they say enough."""
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 HEADLINES = ("accuracy", "macro_f1", "log_loss", "calibration_error")
@@ -11,6 +12,7 @@ WIDEST_INTERVAL = 0.1
 lie good models and mediocre ones."""
 
 _JUDGED = ("accuracy", "macro_f1")
+_NAMED_CLASSES = 3
 
 
 def numbers_of(model: Mapping[str, Any], task: str) -> dict[str, float]:
@@ -79,3 +81,37 @@ def _interval(numbers: Mapping[str, float], name: str) -> str:
     if f"{name}_low" not in numbers:
         return ""
     return f" (95 %: {numbers[f'{name}_low']:.2f} to {numbers[f'{name}_high']:.2f})"
+
+
+def too_few(report: Mapping[str, Any]) -> str:
+    """Return a sentence about a test split that is too small."""
+    width = widest_interval(numbers_of(report, report["task"]))
+    return (
+        f"{report['n_test']} test images are too few to tell how good the model is: 95 % intervals of "
+        f"{accuracy_name(report['task'])} and macro-F1 are up to {width:.2f} wide, more than "
+        f"{WIDEST_INTERVAL:g}."
+    )
+
+
+def what_to_label(report: Mapping[str, Any], test_share: float) -> str:
+    """Return a sentence: how many more images of which classes would be enough.
+
+    Args:
+        report: content of ``report.json``.
+        test_share: share of the labelled images that become test images, in [0, 1].
+    """
+    width, now = widest_interval(numbers_of(report, report["task"])), report["n_test"]
+    # An interval becomes narrower with the square root of the number of images.
+    more = max(1.0, now * ((width / WIDEST_INTERVAL) ** 2 - 1))
+    labelled = f" (to label about {_round(more / test_share)} more)" if test_share else ""
+    rare = sorted(report["per_class"].items(), key=lambda pair: (pair[1]["support"], pair[0]))
+    named = ", ".join(f"{label} ({found['support']})" for label, found in rare[:_NAMED_CLASSES])
+    return (
+        f"About {_round(more)} more test images would be enough{labelled}, above all of the classes with "
+        f"the fewest: {named}."
+    )
+
+
+def _round(number: float) -> str:
+    """Round to two digits."""
+    return f"{ceil(float(f'{number:.2g}')):,}"

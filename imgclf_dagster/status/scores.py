@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from assets.evaluation.records import newest_evaluation
-from assets.evaluation.scores import numbers_of
+from assets.evaluation.scores import is_too_wide, numbers_of, too_few, what_to_label
 from object_store.contents.damage import DamagedObject
 from object_store.contents.reading import read_object
 from object_store.errors import StoreError
@@ -29,12 +29,21 @@ class _Measured(BaseModel):
     intervals: dict[str, tuple[float, float]] = {}
 
 
+class _Support(BaseModel):
+    """Test images of a class."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    support: int
+
+
 class _Report(_Measured):
     """What a report must have; it says more."""
 
     dataset_version: str
     task: str = "single_label"
     n_test: int
+    per_class: dict[str, _Support] = {}
     champion: _Measured | None
 
 
@@ -47,6 +56,7 @@ class Scores:
         dataset_version: data set of the test images.
         test_images: number of test images.
         task: of the data set.
+        to_label: what to label if the test images are too few to tell how good a model is, else "".
         by_digest: scores of the candidate and the champion, by digest of the model.
         note: called with each error of reading.
         damaged: what could not be read, by model version.
@@ -56,6 +66,7 @@ class Scores:
     dataset_version: str = ""
     test_images: int = 0
     task: str = "single_label"
+    to_label: str = ""
     by_digest: dict[str, Mapping[str, float]] = field(default_factory=dict)
     note: Callable[[Exception], None] = lambda error: None
     damaged: dict[str, str] = field(default_factory=dict)
@@ -111,7 +122,10 @@ def _cross_validated(record: Mapping[str, Any] | None) -> dict[str, float]:
 
 
 def same_images(
-    store: ObjectStore, versions: Sequence[str], note: Callable[[Exception], None]
+    store: ObjectStore,
+    versions: Sequence[str],
+    note: Callable[[Exception], None],
+    test_share: float,
 ) -> Scores:
     """Return the scores of the first of ``versions`` that has a readable evaluation.
 
@@ -119,6 +133,7 @@ def same_images(
         store: holds evaluations and reports.
         versions: model versions.
         note: called with each error of reading.
+        test_share: share of the labelled images that become test images, in (0, 1).
     """
     scores = Scores(store, note=note)
     for version in versions:
@@ -133,6 +148,9 @@ def same_images(
             continue
         scores.dataset_version, scores.test_images = report["dataset_version"], report["n_test"]
         scores.task = report.get("task", "single_label")
+        known = {"per_class": {}, **report, "task": scores.task}  # older reports lack some
+        if is_too_wide(numbers_of(known, scores.task)):
+            scores.to_label = f"{too_few(known)} {what_to_label(known, test_share)}"
         for model in (report, report["champion"] or {}):
             if model:
                 scores.by_digest[model["digest"]] = numbers_of(model, scores.task)

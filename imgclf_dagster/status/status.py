@@ -60,7 +60,8 @@ def gather_status(settings: Settings, instance: dg.DagsterInstance) -> Facts:
         stage: _stage(endpoints, stage, packages) for stage in STAGES
     }
     models = [model for model in (candidate, *stages.values()) if model and model["digest"]]
-    scores = same_images(store, [model["model_version"] for model in models], newest.note)
+    evaluated = [model["model_version"] for model in models]
+    scores = same_images(store, evaluated, newest.note, settings.split.test)
     for model in models:
         model.update(scores.of(model["model_version"], model["digest"]))
     facts: Facts = {
@@ -81,6 +82,7 @@ def gather_status(settings: Settings, instance: dg.DagsterInstance) -> Facts:
             *_of_former_splits(store, stages["staging"], packages),
             *unfinished(store, newest, runs),
             *decisions_waiting(endpoints, registry, up=up),
+            *([scores.to_label] if scores.to_label else []),
         ],
     }
     facts["damaged"] = [

@@ -229,7 +229,8 @@ def _mlflow(settings: Settings) -> ProcessSpec:
         },
         port=_port(port, "MLflow", "mlflow"),
         healthy=http_healthy(f"http://{HOST}:{port}/health"),
-        url=f"http://{HOST}:{port}/#/experiments",  # its home page shows no experiments
+        # Its home page shows no experiments, and its first view is that of language models.
+        url=f"http://{HOST}:{port}/#/experiments?workflowType=machine_learning",
         about="models and their metrics",
     )
 

@@ -342,6 +342,25 @@ def test_without_a_candidate_what_serves_is_shown_with_its_own_scores(
     assert scores_of(status(shop)["prod"]) == (0.712, 52, "a" * 16)
 
 
+def test_a_test_split_that_is_too_small_says_what_to_label(
+    shop: Any, deployed: Callable[..., Any]
+) -> None:
+    live = measured(shop, "train-live", 2.0, 0.756, "a" * 16)
+    support = {"cat": {"support": 40}, "[b]ox[/b]": {"support": 12}}
+    wide = {"accuracy": (0.6, 0.8), "macro_f1": (0.6, 0.75)}
+    report(shop, live, champion=None, dataset="a" * 16, per_class=support, intervals=wide)
+    deployed(shop, shop.approve(live))
+    said = status(shop)["waiting"][-1]
+    assert said.startswith("52 test images are too few to tell how good the model is")
+    # Half as wide needs four times the images; 15 % of the labelled ones become test images.
+    assert "About 160 more test images would be enough (to label about 1,000 more)" in said
+    assert said.endswith("the fewest: [b]ox[/b] (12), cat (40).")
+    assert "[b]ox[/b] (12)" in shown(status(shop))
+    narrow = {"accuracy": (0.7, 0.8), "macro_f1": (0.7, 0.75)}
+    report(shop, live, champion=None, dataset="a" * 16, per_class=support, intervals=narrow)
+    assert not [line for line in status(shop)["waiting"] if "too few" in line]
+
+
 def test_a_report_that_nobody_can_read_is_no_score(shop: Any, deployed: Callable[..., Any]) -> None:
     live = measured(shop, "train-live", 2.0, 0.756, "a" * 16)
     report(shop, live, champion=None, dataset="a" * 16)
@@ -380,7 +399,7 @@ def measured(
     return package
 
 
-def report(shop: Any, model: Any, *, champion: Any, dataset: str) -> None:
+def report(shop: Any, model: Any, *, champion: Any, dataset: str, **more: Any) -> None:
     def scores(macro_f1: float, digest: str) -> dict[str, Any]:
         rest = {"accuracy": macro_f1, "log_loss": 0.3, "calibration_error": 0.1}
         return {"macro_f1": macro_f1, "digest": digest, **rest}
@@ -390,6 +409,7 @@ def report(shop: Any, model: Any, *, champion: Any, dataset: str) -> None:
         "dataset_version": dataset,
         "n_test": 52,
         "champion": scores(0.7, champion.digest) if champion else None,
+        **more,
     }
     key = f"models/eval-{model.model_version}/processing/report.json"
     shop.store.put(key, json.dumps(content).encode())

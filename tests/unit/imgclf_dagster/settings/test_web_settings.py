@@ -57,6 +57,11 @@ def test_it_is_in_the_file_that_is_written_first() -> None:
     assert re.search(r"\[web\]\n# allowed_hosts = \[\] +# Host names", settings_template())
 
 
+def test_mlflow_opens_where_experiments_of_training_are(installation: Installation) -> None:
+    url = started(load_settings(), installation)["MLflow"].url
+    assert url == "http://127.0.0.1:5000/#/experiments?workflowType=machine_learning"
+
+
 @pytest.mark.parametrize("wrong", ["*", "https://line.example.org", "line.example.org:3000", ""])
 def test_what_is_no_name_is_refused_by_its_place(wrong: str) -> None:
     with pytest.raises(SettingsError, match=r"web\.allowed_hosts"):
