@@ -356,8 +356,9 @@ def test_a_test_split_that_is_too_small_says_what_to_label(
     assert "About 160 more test images would be enough (to label about 1,000 more)" in said
     assert said.endswith("the fewest: [b]ox[/b] (12), cat (40).")
     assert "[b]ox[/b] (12)" in shown(status(shop))
+    file = shop.store.root / "models/eval-train-live/processing/report.json"
     narrow = {"accuracy": (0.7, 0.8), "macro_f1": (0.7, 0.75)}
-    report(shop, live, champion=None, dataset="a" * 16, per_class=support, intervals=narrow)
+    file.write_text(json.dumps({**json.loads(file.read_bytes()), "intervals": narrow}))
     assert not [line for line in status(shop)["waiting"] if "too few" in line]
 
 
