@@ -150,8 +150,16 @@ def test_our_own_server_is_announced_only_by_the_one_that_holds_the_home(harness
     supervisor = Supervisor(
         [], run_dir=harness.settings.run_dir, say=lambda _: None, meanwhile=background
     )
-    stopper = threading.Timer(0.5, lambda: (seen.append(note.exists()), supervisor.stop()))
+
+    def stop_once_announced() -> None:
+        try:
+            seen.append(wait_for(note.exists))
+        finally:
+            supervisor.stop()
+
+    stopper = threading.Thread(target=stop_once_announced)
     stopper.start()
     supervisor.run()
+    stopper.join()
     assert seen == [True]
     assert not note.exists()

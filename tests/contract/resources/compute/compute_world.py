@@ -79,7 +79,8 @@ JOBS = {
         signal.signal(signal.SIGTERM, lambda *_: (here.joinpath("terminated").touch(), sys.exit(1)))
         with open_pipes() as pipes:
             pipes.log.info("waiting for you")
-            here.joinpath("waiting").write_text(str(os.getpid()))
+            here.joinpath("waiting.part").write_text(str(os.getpid()))
+            here.joinpath("waiting.part").rename(here / "waiting")  # whole, for who waits for it
             while not here.joinpath("go").exists():
                 time.sleep(0.02)
             pipes.report_asset_materialization(metadata={"accuracy": 0.75})
