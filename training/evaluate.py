@@ -2,9 +2,10 @@
 
 A processing job. Channels: ``dataset`` (``<version>/manifest.parquet`` and the shards),
 ``model`` and, if there is one, ``champion`` (each with one ``model.tar.gz`` somewhere below), and
-perhaps ``champion_answers`` (``predictions.parquet`` of the champion's own evaluation).
-Outputs: ``report.json`` (``training.evaluation.report``), ``predictions.parquet`` and four pictures,
-five for two classes.
+perhaps ``champion_answers`` (``predictions.parquet`` of the champion's own evaluation) and
+``known_features`` (``test_features.parquet`` of an earlier evaluation).
+Outputs: ``report.json`` (``training.evaluation.report``), ``predictions.parquet``,
+``test_features.parquet`` of a probe, and four pictures, five for two classes.
 """
 
 import json
@@ -26,13 +27,18 @@ from training.container.container import JobContainer
 from training.container.phases import Phases
 from training.container.pipes import open_pipes
 from training.data.inference import Answers, Sample, load_pixels, predict
+from training.data.known_features import TEST_FEATURES, KnownFeatures
 from training.data.manifest import ManifestError, ShardReader, read_manifest
 from training.data.set_aside import optional_picture, require_few, tell
 from training.errors import ArtefactError, PermanentFailure
 from training.evaluation import metrics, plots, ranking
 from training.evaluation.curves_picture import draw_curves
 from training.evaluation.intervals import score_intervals
-from training.evaluation.known_answers import PREDICTIONS, description_of, known_answers
+from training.evaluation.known_answers import (
+    PREDICTIONS,
+    description_of,
+    known_answers,
+)
 from training.evaluation.metrics import Outcome
 from training.evaluation.report import EvaluationReport, ModelScores
 
@@ -124,6 +130,13 @@ def evaluate(container: JobContainer, pipes: PipesContext) -> EvaluationReport:
             reader = stack.enter_context(ShardReader(_dataset(container, data.version)))
             renamed = json.loads(container.hyperparameters.get("renamed", "{}"))
             folder = container.optional_channel("champion_answers", PREDICTIONS)
+            features = KnownFeatures.of_model(
+                candidate,
+                scratch / "model",
+                container.optional_channel("known_features", TEST_FEATURES),
+                container.output_dir,
+                phases.say,
+            )
             return _evaluate(
                 data,
                 candidate,
@@ -133,6 +146,7 @@ def evaluate(container: JobContainer, pipes: PipesContext) -> EvaluationReport:
                 phases,
                 renamed=renamed,
                 earlier=known_answers(folder, champion) if champion else {},
+                features=features,
             )
         except (ArtefactError, ManifestError) as error:
             raise PermanentFailure(str(error)) from error
@@ -188,6 +202,7 @@ def _evaluate(
     *,
     renamed: Mapping[str, str],
     earlier: Mapping[str, np.ndarray],
+    features: KnownFeatures | None,
 ) -> EvaluationReport:
     """Predict, compute the metrics, and write the outputs.
 
@@ -200,6 +215,7 @@ def _evaluate(
         phases: for logs.
         renamed: names of classes in the data set, by the champion's names.
         earlier: the champion's answers to images that it saw before, by sha256.
+        features: of test images, for a candidate that can use them.
     """
     if candidate.manifest.recipe == "probe":  # its head is fitted on the validation images, too
         data = replace(data, val=[])
@@ -228,7 +244,9 @@ def _evaluate(
     models = [candidate, *([champion] if champion else [])]
     progress = ProgressReporter(phases, len(data.val) + len(data.test) * len(models))
     answered = [
-        _answers(model, data.test, reader, progress, earlier if model is champion else {})
+        features.answer(candidate, data.test, reader, progress)
+        if features and model is candidate
+        else _answers(model, data.test, reader, progress, earlier if model is champion else {})
         for model in models
     ]
     val = predict(candidate, data.val, reader, progress)
@@ -276,7 +294,7 @@ def _answers(
             found[place] = known[sample.sha256]
     found[fresh] = new.probabilities
     unreadable = {fresh[place]: why for place, why in new.unreadable.items()}
-    return Answers(found, model.decide(found), new.seconds, unreadable)
+    return Answers(found, model.decide(found), new.seconds, new.computed, unreadable)
 
 
 def _readable(

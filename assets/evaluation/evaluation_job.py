@@ -1,13 +1,18 @@
 """The job that evaluates the candidate and the champion on the same test images."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
+
+import dagster as dg
 
 from assets.annotations.label_names import label_names
 from assets.evaluation.records import newest_evaluation
 from assets.line import fingerprint
 from assets.model.trained_model import dataset_channel
+from assets.records.evaluation_report import EvaluationReportRecord
+from assets.records.materializations import materialization_of
 from labelling.labels.schema import LabelSchema
 from object_store.contents.damage import DamagedObject
 from object_store.errors import StoreError
@@ -16,7 +21,11 @@ from resources.compute.job_names import job_name
 from resources.compute.job_spec import Channel, JobSpec
 from serving.deployments import DeploymentRecord
 from training.config import CODE_VERSION
+from training.data.known_features import TEST_FEATURES
 from training.evaluation.known_answers import PREDICTIONS
+
+_LOOKED_AT = 5
+"""Number of last evaluations of which one may have left features of test images."""
 
 
 def evaluation_job(
@@ -73,6 +82,44 @@ def champion_answers(store: ObjectStore, champion: DeploymentRecord) -> dict[str
     except StoreError:
         return {}
     return {"champion_answers": Channel(prefix=prefix, keys=(f"{prefix}{PREDICTIONS}",))}
+
+
+def evaluated_before(instance: dg.DagsterInstance, store: ObjectStore) -> Iterator[str]:
+    """Yield the model versions of the last evaluations, the latest first.
+
+    Args:
+        instance: stores the events.
+        store: holds the records.
+    """
+    asset = dg.AssetKey(EvaluationReportRecord.asset)
+    for record in instance.fetch_materializations(asset, limit=_LOOKED_AT).records:
+        with suppress(StoreError):
+            made = materialization_of(store, record.event_log_entry, EvaluationReportRecord)
+            if made is not None:
+                yield made.model_version
+
+
+def known_features(store: ObjectStore, versions: Iterable[str]) -> dict[str, Channel]:
+    """Return the features that an earlier evaluation left as a channel, if one left some.
+
+    They decide nothing: the job verifies that the candidate's net computes the same, and computes what
+    is missing.
+
+    Args:
+        store: holds the outputs of evaluations.
+        versions: models that were evaluated, the latest first; the first with features counts.
+    """
+    for version in versions:
+        try:
+            known = newest_evaluation(store, version)
+            prefix = f"models/{known['job']}/processing/" if known else ""
+            if known and store.exists(f"{prefix}{TEST_FEATURES}"):
+                return {
+                    "known_features": Channel(prefix=prefix, keys=(f"{prefix}{TEST_FEATURES}",))
+                }
+        except StoreError:
+            continue
+    return {}
 
 
 def renamed_since(

@@ -17,7 +17,13 @@ from assets.evaluation.certainty import (
     read_cross_validation,
 )
 from assets.evaluation.champion import ITSELF, NONE_YET, Champion, find_champion, unless_seen
-from assets.evaluation.evaluation_job import champion_answers, evaluation_job, renamed_since
+from assets.evaluation.evaluation_job import (
+    champion_answers,
+    evaluated_before,
+    evaluation_job,
+    known_features,
+    renamed_since,
+)
 from assets.evaluation.records import newest_evaluation, record_evaluation
 from assets.evaluation.report_metadata import PICTURES, champion_scores, report_metadata, scores
 from assets.evaluation.scores import too_few
@@ -77,6 +83,7 @@ def evaluation_report(
     if found.record is None and found.why_none != NONE_YET:
         context.log.warning(found.why_none)
     spec = _job(store, compute, line, model, card, found.record)
+    spec.channels.update(known_features(store, evaluated_before(context.instance, store)))
     result = compute.run(context, spec)
     outputs = compute.outputs(spec.name, spec.kind)
     key = f"models/{spec.name}/processing/report.json"

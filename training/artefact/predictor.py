@@ -45,7 +45,7 @@ class OnnxPredictor:
         """
         self.manifest: ArtefactManifest = read_artefact_manifest(folder)
         self.digest: str = digest(self.manifest)
-        self._session = _session(folder / ONNX_MODEL, threads)
+        self._session = session_of(folder / ONNX_MODEL, threads)
         _check_signature(self._session, len(self.labels), folder)
 
     @property
@@ -70,7 +70,7 @@ class OnnxPredictor:
             ArtefactError: the model's output has another shape, or values that are not finite.
         """
         probabilities = np.empty((len(images), len(self.labels)), dtype=np.float32)
-        for indices in _batches(images):
+        for indices in batches(images):
             batch = np.stack([images[index] for index in indices])
             probabilities[indices] = self._run(batch)
         return probabilities
@@ -122,8 +122,12 @@ def decide(
     ]
 
 
-def _batches(images: Sequence[np.ndarray]) -> Iterator[list[int]]:
-    """Yield indices of images of equal shape, few enough for one call."""
+def batches(images: Sequence[np.ndarray]) -> Iterator[list[int]]:
+    """Yield indices of images of equal shape, few enough for one call of ONNX Runtime.
+
+    Raises:
+        ValueError: an image has another dtype or shape; the message names it.
+    """
     by_shape: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, image in enumerate(images):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
@@ -137,7 +141,16 @@ def _batches(images: Sequence[np.ndarray]) -> Iterator[list[int]]:
             yield indices[start : start + size]
 
 
-def _session(path: Path, threads: int | None) -> "InferenceSession":
+def session_of(graph: Path | bytes, threads: int | None = None) -> "InferenceSession":
+    """Load a graph for prediction on the CPU.
+
+    Args:
+        graph: its file, or its bytes.
+        threads: CPU threads of one prediction; default: as many as this process may use.
+
+    Raises:
+        ArtefactError: ONNX Runtime cannot load it.
+    """
     import joblib  # type: ignore[import-untyped] # has no types
     import onnxruntime
 
@@ -152,9 +165,10 @@ def _session(path: Path, threads: int | None) -> "InferenceSession":
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no common base
-        raise ArtefactError(f"{path} cannot be loaded: {error}") from error
+        what = graph if isinstance(graph, Path) else "a part of the graph"
+        raise ArtefactError(f"{what} cannot be loaded: {error}") from error
 
 
 def _check_signature(session: "InferenceSession", labels: int, folder: Path) -> None:

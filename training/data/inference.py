@@ -50,23 +50,40 @@ class Answers:
         probabilities: float32 [n, labels of the model].
         decided: labels of each image.
         seconds: wall time, reading and decoding included.
+        computed: number of images from whose pixels predictions were computed in that time.
         unreadable: reasons of images that cannot be read, by position; ignore their predictions.
     """
 
     probabilities: np.ndarray
     decided: list[tuple[str, ...]]
     seconds: float
+    computed: int
     unreadable: Mapping[int, str] = field(default_factory=dict)
 
     def of(self, positions: Sequence[int]) -> "Answers":
         """Return the predictions for the images at some positions."""
         decided = [self.decided[position] for position in positions]
-        return Answers(self.probabilities[list(positions)], decided, self.seconds)
+        return Answers(self.probabilities[list(positions)], decided, self.seconds, self.computed)
 
     @property
     def images_per_second(self) -> float:
         """Throughput; 0 for no images."""
-        return len(self.decided) / self.seconds if self.decided else 0.0
+        return self.computed / self.seconds if self.computed else 0.0
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What was computed from the pixels of n images, in their order.
+
+    Attributes:
+        values: float32 [n, width].
+        seconds: wall time, reading and decoding included.
+        unreadable: reasons of images that cannot be read, by position; their values are 0.
+    """
+
+    values: np.ndarray
+    seconds: float
+    unreadable: Mapping[int, str]
 
 
 def load_pixels(sample: Sample, reader: ShardReader, fit: int) -> np.ndarray:
@@ -101,9 +118,7 @@ def predict(
     reader: ShardReader,
     on_progress: Callable[[int], None],
 ) -> Answers:
-    """Predict on every image.
-
-    At most two windows of decoded images are in memory: one in the net, one being decoded.
+    """Predict on every image, as ``compute`` does.
 
     Args:
         predictor: the model.
@@ -111,19 +126,44 @@ def predict(
         reader: of the data set's shards.
         on_progress: called with the number of images done since the last call.
     """
+    fit, width = predictor.manifest.input_size, len(predictor.labels)
+    found = compute(predictor.predict_images, width, samples, reader, fit, on_progress)
+    decided = predictor.decide(found.values)
+    return Answers(found.values, decided, found.seconds, len(samples), found.unreadable)
+
+
+def compute(
+    function: Callable[[Sequence[np.ndarray]], np.ndarray],
+    width: int,
+    samples: Sequence[Sample],
+    reader: ShardReader,
+    fit: int,
+    on_progress: Callable[[int], None],
+) -> Computed:
+    """Compute values of every image.
+
+    At most two windows of decoded images are in memory: one in the net, one being decoded.
+
+    Args:
+        function: of images, each uint8 [height, width, 3], to float32 [images, width].
+        width: number of values of an image.
+        samples: the images.
+        reader: of the data set's shards.
+        fit: see ``load_pixels``.
+        on_progress: called with the number of images done since the last call.
+    """
     started = time.perf_counter()
-    probabilities = np.zeros((len(samples), len(predictor.labels)), dtype=np.float32)
+    values = np.zeros((len(samples), width), dtype=np.float32)
     unreadable: dict[int, str] = {}
-    for window in _decoded(samples, reader, predictor.manifest.input_size):
+    for window in _decoded(samples, reader, fit):
         images = {
             index: pixels for index, pixels in window.items() if isinstance(pixels, np.ndarray)
         }
         unreadable |= {index: why for index, why in window.items() if isinstance(why, str)}
         if images:
-            probabilities[list(images)] = predictor.predict_images(list(images.values()))
+            values[list(images)] = function(list(images.values()))
         on_progress(len(window))
-    decided = predictor.decide(probabilities)
-    return Answers(probabilities, decided, time.perf_counter() - started, unreadable)
+    return Computed(values, time.perf_counter() - started, unreadable)
 
 
 def _decoded(

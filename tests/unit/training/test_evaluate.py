@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -20,8 +21,10 @@ from assets.policies import GatePolicy
 from training import evaluate
 from training.artefact.artefact import pack
 from training.artefact.predictor import OnnxPredictor
-from training.data import inference
+from training.artefact.split import SplitModel
+from training.data import inference, known_features
 from training.data.inference import Sample
+from training.data.known_features import TEST_FEATURES
 from training.data.manifest import MANIFEST_SCHEMA, build_shards, write_manifest
 from training.errors import PermanentFailure
 from training.evaluation.report import EvaluationReport
@@ -393,6 +396,120 @@ def test_an_image_that_a_shard_lost_is_set_aside_and_most_of_them_stop_the_job(
     shard.write_bytes(whole[: len(whole) // 4])
     with pytest.raises(PermanentFailure, match=r"of 12 images .* cannot be read.*doctor --store"):
         job.run()
+
+
+@pytest.fixture
+def evaluated(
+    job: Job, put_model: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[dict[str, Any], dict[str, int]]]:
+    """Evaluates a probe on nine test images; returns the report, and how many images the net and the
+    whole graph were given. ``known``: features that an earlier evaluation left."""
+    job.put_data(colour_images({"train": 1, "test": 3}))
+    counts: dict[str, int] = {}
+    for name, module, at in (("answer", SplitModel, 1), ("predict", known_features, 1)):
+        real = getattr(module, name)
+
+        def counted(*given: Any, real: Any = real, name: str = name, at: int = at) -> Any:
+            counts[name] = counts.get(name, 0) + len(given[at])
+            return real(*given)
+
+        monkeypatch.setattr(module, name, counted)
+
+    def run(known: bytes | None = None, **model: object) -> tuple[dict[str, Any], dict[str, int]]:
+        for channel in ("model", "known_features"):
+            shutil.rmtree(job.channel(channel), ignore_errors=True)
+        put_model("model", **{"recipe": "probe", **model})
+        if known is not None:
+            job.channel("known_features").mkdir(parents=True)
+            (job.channel("known_features") / TEST_FEATURES).write_bytes(known)
+        counts.clear()
+        (job.output / TEST_FEATURES).unlink(missing_ok=True)
+        return job.run(), dict(counts)
+
+    return run
+
+
+def test_a_later_probe_needs_no_net_for_images_whose_features_are_known(
+    job: Job, evaluated: Callable[..., tuple[dict[str, Any], dict[str, int]]]
+) -> None:
+    _, counts = evaluated(sharpness=5.0)
+    assert counts == {"answer": 9, "predict": 9}  # of few images, the whole graph checks all
+    known = (job.output / TEST_FEATURES).read_bytes()
+    alone, _ = evaluated(sharpness=9.0, labels=("red", "green"))
+    report, counts = evaluated(known, sharpness=9.0, labels=("red", "green"))
+    assert counts == {"predict": 9}
+    assert (job.output / TEST_FEATURES).read_bytes() == known
+    assert report["images_per_second"] > 0
+    for given in (report, alone):
+        del given["images_per_second"]
+    assert report == alone
+
+
+def test_an_image_without_known_features_is_computed(
+    job: Job, evaluated: Callable[..., tuple[dict[str, Any], dict[str, int]]], tmp_path: Path
+) -> None:
+    report, _ = evaluated()
+    rows = pq.read_table(job.output / TEST_FEATURES)
+    pq.write_table(rows.slice(0, 4), tmp_path / "some")
+    again, counts = evaluated((tmp_path / "some").read_bytes())
+    assert counts == {"answer": 5, "predict": 4}
+    assert again["log_loss"] == report["log_loss"]
+    assert pq.read_table(job.output / TEST_FEATURES).equals(rows)
+
+
+@pytest.mark.parametrize("fault", ["another body's", "damaged", "of another width", "not finite"])
+def test_features_that_cannot_be_its_own_are_not_used(
+    fault: str,
+    job: Job,
+    evaluated: Callable[..., tuple[dict[str, Any], dict[str, int]]],
+    tmp_path: Path,
+) -> None:
+    evaluated()
+    rows = pq.read_table(job.output / TEST_FEATURES)
+    metadata = dict(rows.schema.metadata)
+    values = np.array(rows["features"].to_pylist(), np.float32)
+    if fault == "another body's":
+        metadata[b"body"] = b"0"
+    elif fault == "of another width":
+        values = values[:, :2]
+    elif fault == "not finite":
+        values[0, 0] = np.nan
+    features = pa.FixedSizeListArray.from_arrays(values.ravel(), values.shape[1])
+    table = pa.table({"sha256": rows["sha256"], "features": features})
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "file")
+    known = (tmp_path / "file").read_bytes()
+    _, counts = evaluated(b"PAR1" if fault == "damaged" else known)
+    assert counts["answer"] == 9
+
+
+def test_a_head_that_answers_otherwise_than_the_whole_graph_is_not_believed(
+    job: Job, evaluated: Callable[..., tuple[dict[str, Any], dict[str, int]]], tmp_path: Path
+) -> None:
+    report, _ = evaluated()
+    rows = pq.read_table(job.output / TEST_FEATURES)
+    wrong = rows.set_column(1, "features", rows["features"].combine_chunks()[::-1])
+    pq.write_table(wrong.replace_schema_metadata(rows.schema.metadata), tmp_path / "file")
+    again, counts = evaluated((tmp_path / "file").read_bytes())
+    assert counts["predict"] == 9 + 9
+    assert again["log_loss"] == report["log_loss"]
+    assert not (job.output / TEST_FEATURES).exists()
+
+
+def test_a_model_whose_net_was_trained_leaves_no_features(
+    job: Job, evaluated: Callable[..., tuple[dict[str, Any], dict[str, int]]]
+) -> None:
+    _, counts = evaluated(recipe="finetune")
+    assert counts == {}
+    assert not (job.output / TEST_FEATURES).exists()
+
+
+def test_an_unreadable_image_leaves_no_features(job: Job, put_model: Callable[..., None]) -> None:
+    images = colour_images({"train": 1, "test": 4})
+    job.put_data([*images, (images[0][0][:60], ("red",), "test")])
+    put_model("model", recipe="probe")
+    report = job.run()
+    assert (report["n_test"], len(report["set_aside"])) == (12, 1)
+    assert pq.read_table(job.output / TEST_FEATURES).num_rows == 12
 
 
 @pytest.mark.parametrize("fault", ["no test", "no model", "two models", "no version", "torn"])

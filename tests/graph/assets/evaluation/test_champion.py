@@ -165,6 +165,21 @@ def test_what_cannot_be_read_counts_as_no_champion_and_is_named_by_its_key(
         assert "imgclf rollback" in text
 
 
+def test_features_that_the_last_evaluation_left_are_given_to_the_next(played: Any) -> None:
+    evaluated(played)
+    (first,) = played.specs
+    assert "known_features" not in first.channels
+    left = f"models/{first.name}/processing/test_features.parquet"
+    played.store.put(left, b"rows")
+    candidate = played.candidate("train-newer", register=False, sharpness=3.0)
+    texts = {"model_version": "train-newer", "digest": candidate.digest}
+    played.instance.report_runless_asset_event(
+        dg.AssetMaterialization("trained_model", metadata={**texts, "dataset_version": "d" * 16})
+    )
+    assert played.run("evaluation_report").success
+    assert played.specs[1].channels["known_features"].keys == (left,)
+
+
 def test_a_champion_is_reported_with_its_scores_on_the_same_images(
     played: Any, deployed: Callable[..., Any]
 ) -> None:

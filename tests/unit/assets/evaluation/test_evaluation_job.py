@@ -8,9 +8,15 @@ from typing import Any
 import pytest
 
 from assets.evaluation import evaluation_job as evaluation
-from assets.evaluation.evaluation_job import champion_answers, evaluation_job, renamed_since
+from assets.evaluation.evaluation_job import (
+    champion_answers,
+    evaluation_job,
+    known_features,
+    renamed_since,
+)
 from labelling.labels.events import Rename, event_key, to_json
 from labelling.labels.schema import LabelSchema
+from object_store.contents.damage import DamagedObject
 from object_store.store import ObjectStore
 
 pytestmark = pytest.mark.unit
@@ -73,3 +79,23 @@ def test_the_champions_predictions_are_given_to_the_job_where_there_are_some(
     store.put("models/eval-1/processing/predictions.parquet", b"rows")
     channel = champion_answers(store, champion)["champion_answers"]
     assert channel.relative(channel.keys[0]) == "predictions.parquet"
+
+
+def test_the_latest_features_of_test_images_are_given_to_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ObjectStore(url=tmp_path.as_uri())
+    store.ensure()
+
+    def job_of(_: ObjectStore, version: str) -> dict[str, str] | None:
+        if version == "damaged":
+            raise DamagedObject("evaluations/damaged", "it is empty", store.url)
+        return None if version == "none" else {"job": f"eval-{version}"}
+
+    monkeypatch.setattr(evaluation, "newest_evaluation", job_of)
+    versions = ["damaged", "none", "finetune", "probe-2", "probe-1"]
+    assert known_features(store, versions) == {}
+    for version in ("probe-1", "probe-2"):
+        store.put(f"models/eval-{version}/processing/test_features.parquet", b"rows")
+    channel = known_features(store, versions)["known_features"]
+    assert channel.keys == ("models/eval-probe-2/processing/test_features.parquet",)

@@ -146,7 +146,7 @@ class TestAccess:
         with published_address(settings):
             note = settings.run_dir / "label-studio.json"
             facts = json.loads(note.read_text())
-        note.write_text(json.dumps({**facts, "create_time": 1.0}))
+        note.write_text(json.dumps({**facts, "mark": "another boot/1"}))
         assert find_access(settings) is None
 
     def test_a_server_of_the_settings_counts_more_than_our_own(self) -> None:

@@ -37,7 +37,7 @@ def test_batches_hold_one_shape_and_stay_within_both_bounds() -> None:
     huge = np.broadcast_to(np.uint8(0), (9000, 9000, 3))
     images = [small, wide, huge] * 70
 
-    batches = list(module._batches(images))
+    batches = list(module.batches(images))
 
     assert sorted(sum(batches, [])) == list(range(210))
     for batch in batches:
