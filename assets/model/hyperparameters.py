@@ -118,12 +118,72 @@ def build_hyperparameters(tuning: TuningPolicy, training: TrainingPolicy) -> dg.
         Raises:
             dagster.Failure: the space is wrong, there is no such data set, or the job failed.
         """
-        chosen: dict[str, Any] = config.model_dump()  # type: ignore[attr-defined] # of that class
-        method: Method = chosen.pop("method")
-        version = chosen.pop("dataset_version") or _newest(context, store)
+        given: dict[str, Any] = config.model_dump()  # type: ignore[attr-defined] # of that class
+        asked = _Asked.of_launchpad(context, store, given, training)
+        search = asked.run(context, store, compute, line.weights_dir)
+        record_materialization(context, store, search.record(asked.version))
+        tracked = search.log(SearchTracker(context, registry, search.spec, asked.card))
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(fingerprint(search.found.chosen)),
+            metadata={
+                **search.metadata(),
+                "dataset_version": asked.version,
+                "space": dg.MetadataValue.json(asked.space.model_dump(mode="json")),
+                **tracked,
+            },
+        )
+
+    return hyperparameters
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A search that the launchpad asks for.
+
+    Attributes:
+        limits: of the search.
+        space: that is searched.
+        method: how it searches.
+        training: what is not searched.
+        card: the card of the data set to search on.
+    """
+
+    limits: TuningPolicy
+    space: SearchSpace
+    method: Method
+    training: TrainingPolicy
+    card: Mapping[str, Any]
+
+    @property
+    def version(self) -> str:
+        """Version of the data set."""
+        return str(self.card["version"])
+
+    @classmethod
+    def of_launchpad(
+        cls,
+        context: dg.AssetExecutionContext,
+        store: ObjectStore,
+        given: Mapping[str, Any],
+        training: TrainingPolicy,
+    ) -> Self:
+        """Read the launchpad's form.
+
+        Args:
+            context: of the run.
+            store: with the data sets.
+            given: fields of ``tuning_config``.
+            training: what is not searched.
+
+        Raises:
+            dagster.Failure: the space is wrong, or there is no such data set.
+        """
+        fields = dict(given)
+        method: Method = fields.pop("method")
+        version = fields.pop("dataset_version") or _newest(context, store)
         try:
-            asked = TuningPolicy.model_validate(chosen)
-            space = asked.space(training)
+            limits = TuningPolicy.model_validate(fields)
+            space = limits.space(training)
         except ValidationError as error:
             raise dg.Failure(f"the search is wrong: {error}", allow_retries=False) from None
         if not store.exists(f"{dataset_prefix(version)}card.json"):
@@ -134,50 +194,36 @@ def build_hyperparameters(tuning: TuningPolicy, training: TrainingPolicy) -> dg.
                 "search by trials, or name one",
                 allow_retries=False,
             )
-        card = read_card(store, version)
-        one_net = len(space.architectures) == 1  # the channels of a job have the weights of one
-        if method == "trials" and one_net and compute.runs_trials_as_jobs:
-            kept = search_with_jobs(
-                context, store, compute, asked, space, training, card, line.weights_dir
-            )
-            search = _Search.of_jobs(kept, space)
-        else:
-            spec = search_job(asked, space, training, card, line.weights_dir, method)
-            context.log.info(f"search {spec.name} on data set {version}")
-            search = _Search.of_one_job(store, compute, spec, compute.run(context, spec))
-        found = search.found
-        made = HyperparametersRecord(
-            job=search.name,
-            dataset_version=version,
-            chosen=found.chosen,
-            val_loss=found.val_loss,
-            trials=found.trials,
-        )
-        numbers = found.model_dump(exclude={"chosen"})
-        tracked = SearchTracker(context, registry, search.spec, card).log(
-            found.chosen, numbers, search.files, search.times, tuple(PICTURES.values())
-        )
-        record_materialization(context, store, made)
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(fingerprint(found.chosen)),
-            metadata={
-                "job": search.name,
-                "dataset_version": version,
-                "chosen": dg.MetadataValue.json(found.chosen),
-                **({} if found.val_loss is None else {"val_loss": found.val_loss}),
-                "trials": found.trials,
-                "pruned": found.pruned,
-                "failed": found.failed,
-                "seconds": round(search.seconds, 1),
-                "reused": search.reused,
-                "space": dg.MetadataValue.json(space.model_dump(mode="json")),
-                **search.details,
-                **tracked,
-                **_pictures(search.files, search.name),
-            },
-        )
+        return cls(limits, space, method, training, read_card(store, version))
 
-    return hyperparameters
+    def run(
+        self,
+        context: dg.AssetExecutionContext,
+        store: ObjectStore,
+        compute: Compute,
+        weights_dir: Path | None,
+    ) -> "_Search":
+        """Search, by a job for each trial where the platform runs them, else in one job.
+
+        Args:
+            context: of the run.
+            store: object store of the project.
+            compute: runs the jobs.
+            weights_dir: the user's folder of pretrained weights; ``None``: there is none.
+
+        Raises:
+            dagster.Failure: the job failed.
+        """
+        limits, space, training, card = self.limits, self.space, self.training, self.card
+        one_net = len(space.architectures) == 1  # the channels of a job have the weights of one
+        if self.method == "trials" and one_net and compute.runs_trials_as_jobs:
+            kept = search_with_jobs(
+                context, store, compute, limits, space, training, card, weights_dir
+            )
+            return _Search.of_jobs(kept, space)
+        spec = search_job(limits, space, training, card, weights_dir, self.method)
+        context.log.info(f"search {spec.name} on data set {self.version}")
+        return _Search.of_one_job(store, compute, spec, compute.run(context, spec))
 
 
 @dataclass(frozen=True)
@@ -201,11 +247,6 @@ class _Search:
     times: Times
     reused: bool
     details: Metadata
-
-    @property
-    def name(self) -> str:
-        """Name of the search."""
-        return self.spec.name
 
     @classmethod
     def of_jobs(cls, kept: KeptSearch, space: SearchSpace) -> Self:
@@ -238,6 +279,39 @@ class _Search:
         return cls(
             spec, found, outputs, result.seconds, result.times, result.reused, result.details
         )
+
+    def record(self, version: str) -> HyperparametersRecord:
+        """Return what later steps of the graph read; ``version`` is that of the data set."""
+        return HyperparametersRecord(
+            job=self.spec.name,
+            dataset_version=version,
+            chosen=self.found.chosen,
+            val_loss=self.found.val_loss,
+            trials=self.found.trials,
+        )
+
+    def log(self, tracker: SearchTracker) -> dict[str, Any]:
+        """Log the search; return metadata about that."""
+        numbers = self.found.model_dump(exclude={"chosen"})
+        return tracker.log(
+            self.found.chosen, numbers, self.files, self.times, tuple(PICTURES.values())
+        )
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what the search found, its pictures, and what it took, as metadata."""
+        found = self.found
+        return {
+            "job": self.spec.name,
+            "chosen": dg.MetadataValue.json(found.chosen),
+            **({} if found.val_loss is None else {"val_loss": found.val_loss}),
+            "trials": found.trials,
+            "pruned": found.pruned,
+            "failed": found.failed,
+            "seconds": round(self.seconds, 1),
+            "reused": self.reused,
+            **self.details,
+            **_pictures(self.files, self.spec.name),
+        }
 
 
 def _newest(context: dg.AssetExecutionContext, store: ObjectStore) -> str:
