@@ -23,7 +23,9 @@ JOB_MODULES = {
     "training.embed",
     "training.evaluate",
     "training.learning_curve",
+    "training.step_time",
     "training.train",
+    "training.tune",
 }
 JOB = "PYTEST_WARM_JOB"
 """A test's own module that needs PyTorch, to be run as jobs are."""

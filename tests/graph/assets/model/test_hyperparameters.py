@@ -96,7 +96,9 @@ def is_logged(world: Any, shown: dict[str, Any]) -> None:
 
 
 def test_the_learning_rate_alone_is_found_by_a_range_test(open_shop: Any, tmp_path: Any) -> None:
-    world = open_shop(tmp_path / "home", training=TRAINING, tuning=TUNING)
+    # A hundred steps, whatever the net: a quick one, without augmentation.
+    quick = {**TRAINING, "architecture": "squeezenet1_1", "augmentation": "none"}
+    world = open_shop(tmp_path / "home", training=quick, tuning=TUNING)
     world.add_classes(8)
     config = {"ops": {"hyperparameters": {"config": {"method": "learning_rate"}}}}
     assets = ("raw_images", "annotations", "dataset", "hyperparameters")
