@@ -16,10 +16,11 @@ from assets.line import OWNERS, Line, fingerprint
 from assets.model.start_point import CHANNEL, START_FROM, StartPoint, find_start
 from assets.model.tracking import TrainingTracker
 from assets.model.training_features import features_channel, keep_training_features
-from assets.model.tuned import configured, newest_tuned
+from assets.model.tuned import Configured, configured, newest_tuned
 from assets.pictures import optional_picture, picture
 from assets.policies import TrainingPolicy
 from assets.records.dataset import DatasetRecord
+from assets.records.hyperparameters import HyperparametersRecord
 from assets.records.materializations import record_materialization, require_materialization
 from assets.records.trained_model import TrainedModelRecord
 from assets.retries import retried
@@ -115,23 +116,13 @@ def build_trained_model(policy: TrainingPolicy) -> dg.AssetsDefinition:
         chosen: dict[str, Any] = config.model_dump()  # type: ignore[attr-defined] # of that class
         named, start_from = chosen.pop("dataset_version"), chosen.pop("start_from")
         version = named or _newest_data_set(context, store)
-        # What the form shows unchanged is not set: it would not follow another recipe.
-        changes = {name: one for name, one in chosen.items() if one != getattr(policy, name)}
         start = find_start(store, compute, endpoints, start_from) if start_from else None
-        try:
-            asked = policy.with_changes(changes)
-            job, given = asked.first_job(), set(asked.model_fields_set)
-            if start is not None:
-                job, given = start.given_to(job, given)
-            chosen_for = configured(job, given, newest_tuned(context.instance, store))
-        except ValidationError as error:
-            raise dg.Failure(
-                f"the training configuration is wrong: {error}", allow_retries=False
-            ) from None
-        if asked.recipe == "auto":
-            context.log.info(_auto_text(asked))
-        if chosen_for.note:
-            context.log.info(chosen_for.note)
+        asked, chosen_for = _configuration(
+            policy, chosen, start, newest_tuned(context.instance, store)
+        )
+        for note in (_auto_text(asked) if asked.recipe == "auto" else "", chosen_for.note):
+            if note:
+                context.log.info(note)
         hyperparameters = chosen_for.hyperparameters
         trained = run_training(
             context, store, compute, registry, line, hyperparameters, version, start=start
@@ -157,6 +148,40 @@ def build_trained_model(policy: TrainingPolicy) -> dg.AssetsDefinition:
         )
 
     return trained_model
+
+
+def _configuration(
+    policy: TrainingPolicy,
+    chosen: Mapping[str, Any],
+    start: StartPoint | None,
+    tuned: HyperparametersRecord | None,
+) -> tuple[TrainingPolicy, Configured]:
+    """Combine the settings with what the launchpad, a model to start from and a search say.
+
+    Args:
+        policy: the settings.
+        chosen: the launchpad's hyperparameters.
+        start: the model to start from.
+        tuned: what the newest search found.
+
+    Returns:
+        What is asked for, and the configuration of the first job.
+
+    Raises:
+        dagster.Failure: the hyperparameters are wrong.
+    """
+    # What the form shows unchanged is not set: it would not follow another recipe.
+    changes = {name: one for name, one in chosen.items() if one != getattr(policy, name)}
+    try:
+        asked = policy.with_changes(changes)
+        job, given = asked.first_job(), set(asked.model_fields_set)
+        if start is not None:
+            job, given = start.given_to(job, given)
+        return asked, configured(job, given, tuned)
+    except ValidationError as error:
+        raise dg.Failure(
+            f"the training configuration is wrong: {error}", allow_retries=False
+        ) from None
 
 
 def _auto_text(asked: TrainingPolicy) -> str:
