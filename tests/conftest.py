@@ -13,7 +13,7 @@ import psutil
 import pytest
 from hypothesis import settings
 
-from tests import warm_programs
+from tests import leaving, warm_programs
 from tests.label_studio.fixtures import _label_studio, label_studio, label_studio_installation
 from tests.patience import TEST_S
 from tests.testbed.fixtures import (
@@ -72,7 +72,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.timeout = TEST_S
     if _waits_for_no_disk(MEMORY):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
-    if not hasattr(config, "workerinput"):  # workers inherit it
+    if hasattr(config, "workerinput"):
+        leaving.at_the_end()
+    else:  # workers inherit it
         warm_programs.offer()
 
 

@@ -15,7 +15,6 @@ from guard.arguments import OPTION
 from imgclf_dagster.deployment import dagster_yaml
 from imgclf_dagster.label_studio.access import find_access
 from imgclf_dagster.settings.root import Settings
-from imgclf_dagster.webserver import HEALTH_PATH
 
 pytestmark = pytest.mark.unit
 
@@ -138,6 +137,9 @@ def test_only_the_load_balancer_is_reached_from_outside() -> None:
 
 
 def test_the_web_server_is_guarded_and_known_by_the_load_balancers_name() -> None:
+    # Not in every process that collects tests: Dagster's web server takes 2 s of imports.
+    from imgclf_dagster.webserver import HEALTH_PATH
+
     command = container("WebTaskDefinition")["Command"]
     assert command[:3] == ["python", "-m", "imgclf_dagster.webserver"]
     assert command[command.index(OPTION) + 1] == {"Ref": "HostName"}

@@ -14,12 +14,13 @@ from training.container.pipes import open_pipes
 from training.data import data
 from training.embedding.features import FEATURES_SCHEMA
 from training.embedding.reuse import TRAINING_FEATURES
+from training.evaluation import history_picture
 
 pytestmark = pytest.mark.unit
 
 NET = {
     "recipe": "probe",
-    "architecture": "shufflenet_v2_x0_5",
+    "architecture": "squeezenet1_1",
     "weights": "none",
     "image_size": 32,
 }
@@ -62,6 +63,7 @@ def test_stored_features_make_the_same_model(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(data, "ALWAYS_DECODED", 2)
+    monkeypatch.setattr(history_picture, "draw_history", lambda *_: None)
     root = training_job(tmp_path / "ml", _images(), **NET)
     cold, decoded = _trained(root, monkeypatch)
     assert (cold["features_reused"], len(decoded)) == (0, 36)
