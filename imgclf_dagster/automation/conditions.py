@@ -184,7 +184,8 @@ AUTOMATED_LINE = (
 
 EMBED_EVERY = "* * * * *"
 """Cron schedule. A release has several steps (evaluated, staged, in production), each of which
-changes the model in use; and a later run does not compete with the line's own runs."""
+changes the model in use, and a stream of images changes the pool all the time; each run costs the start
+of a process."""
 
 LABELS_HEEDED_EVERY = "*/10 * * * *"
 """Cron schedule. While people label, labels change every few seconds, and each run of the queue costs
@@ -201,23 +202,39 @@ def line_is_asked_for() -> AutomationCondition:
     # set and training could wait for a minute of embeddings. So the assets for labelling get a run
     # of their own in a later tick.
     asked = AutomationCondition.will_be_requested()
-    found, *others = (AutomationCondition.asset_matches(name, asked) for name in AUTOMATED_LINE)
+    return _any_of_the_line(asked, "a run of the line is requested")
+
+
+def line_is_in_progress() -> AutomationCondition:
+    """True if an asset from the data set to production is being made."""
+    made = AutomationCondition.in_progress()
+    return _any_of_the_line(made, "a run of the line is in progress")
+
+
+def _any_of_the_line(condition: AutomationCondition, label: str) -> AutomationCondition:
+    """True if a condition is true of an asset from the data set to production; with a label."""
+    found, *others = (AutomationCondition.asset_matches(name, condition) for name in AUTOMATED_LINE)
     for other in others:
         found = found | other
-    return found.with_label("a run of the line is requested")
+    return found.with_label(label)
 
 
 def when_the_pool_changed() -> AutomationCondition:
-    """True if images or the model in use changed; evaluated every minute.
+    """True if images or the model in use changed: at most once a minute.
 
+    While the line works, it waits for the full minute: a run of its own would slow down the line's.
     Of its inputs only ``raw_images`` must exist: without a model, a pretrained net computes the
     embeddings.
     """
     images = _named("raw_images")
+    minute = AutomationCondition.cron_tick_passed(EMBED_EVERY)
+    is_rested = minute.since(AutomationCondition.newly_requested()).with_label(
+        "a full minute since the last request"
+    )
     return (
         InputsAreNewer()
         & ~AutomationCondition.newly_requested()
-        & AutomationCondition.cron_tick_passed(EMBED_EVERY)
+        & (minute | (is_rested & ~line_is_in_progress()))
         & ~AutomationCondition.any_deps_missing().allow(images)
         & ~AutomationCondition.any_deps_in_progress()
         & ~AutomationCondition.in_progress()

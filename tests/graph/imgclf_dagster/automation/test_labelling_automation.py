@@ -82,6 +82,34 @@ def ready(daemon: Daemon) -> None:
     daemon.later(5)
 
 
+def test_new_images_are_looked_at_at_once_but_not_twice_a_minute(daemon: Daemon) -> None:
+    ready(daemon)  # 40 s past the minute
+    daemon.happened("raw_images", "2")
+    assert daemon.later(5, beside=("dataset",)) == {"dataset"}
+    assert daemon.later(2, beside=("dataset",)) == {"embeddings"}
+    daemon.happened("embeddings", "2")
+    daemon.happened("raw_images", "3")
+    for _ in range(3):
+        assert "embeddings" not in daemon.later(2)
+    assert "embeddings" in daemon.later(10)  # at the full minute
+
+
+def test_new_images_wait_for_the_full_minute_while_the_line_works(
+    daemon: Daemon, world: Any
+) -> None:
+    ready(daemon)  # 40 s past the minute
+    run = world.instance.create_run_for_job(
+        world.definitions.get_repository_def().get_implicit_global_asset_job_def(),
+        asset_selection=frozenset({dg.AssetKey("trained_model")}),
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    assert run.is_finished is False
+    daemon.happened("raw_images", "2")
+    assert daemon.later(5, beside=("dataset",)) == {"dataset"}
+    assert daemon.later(2) == set() == daemon.later(2)
+    assert "embeddings" in daemon.later(15)
+
+
 def test_a_model_on_a_stage_is_asked_what_it_thinks_and_then_the_queue_follows(
     daemon: Daemon,
 ) -> None:

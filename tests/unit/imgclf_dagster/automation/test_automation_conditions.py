@@ -81,7 +81,8 @@ EVERY_MINUTE, AT_TENS, AT_FIVES = (
 LABELLING = {
     "embeddings": (
         "when_the_pool_changed",
-        f"InputsAreNewer(), not newly_requested, {EVERY_MINUTE}, not any_deps_missing of "
+        f"InputsAreNewer(), not newly_requested, ({EVERY_MINUTE} or (a full minute since the last "
+        "request and not a run of the line is in progress)), not any_deps_missing of "
         f"raw_images, {QUIET}, blocking checks passed of raw_images, {LATER}",
     ),
     "labelling_queue": (
