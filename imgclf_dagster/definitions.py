@@ -16,7 +16,7 @@ from assets.release.registered_package import registered_package
 from assets.release.release_approval import release_approval
 from assets.release.staging_endpoint import staging_endpoint
 from assets.report.labelling_report import labelling_report
-from imgclf_dagster.automation.conditions import automated
+from imgclf_dagster.automation.conditions import automated, automation
 from imgclf_dagster.checks import dataset as dataset_checks
 from imgclf_dagster.checks import model as model_checks
 from imgclf_dagster.checks import splits as split_checks
@@ -70,17 +70,13 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         prod_endpoint,
     ]
     label_studio = build_label_studio(settings)
+    known = automation(
+        store,
+        labelling=label_studio.configured,
+        challenging=settings.training.has_challenger,
+    )
     described = dg.map_asset_specs(
-        lambda spec: _on_profile(
-            automated(
-                spec,
-                store,
-                labelling=label_studio.configured,
-                challenging=settings.training.has_challenger,
-            ),
-            settings,
-        ),
-        assets,
+        lambda spec: _on_profile(automated(spec, known), settings), assets
     )
     return dg.Definitions(
         assets=described,

@@ -1,5 +1,7 @@
 """Automation conditions of the assets. Each has a label and a reason."""
 
+from collections.abc import Mapping
+
 import dagster as dg
 from dagster import AutomationCondition
 
@@ -305,13 +307,12 @@ def conditions(store: ObjectStore) -> dict[str, AutomationCondition]:
     }
 
 
-def automated(
-    spec: dg.AssetSpec, store: ObjectStore, *, labelling: bool = False, challenging: bool = False
-) -> dg.AssetSpec:
-    """Return ``spec`` with its automation condition, if it has one.
+def automation(
+    store: ObjectStore, *, labelling: bool = False, challenging: bool = False
+) -> dict[str, AutomationCondition]:
+    """Return the automation condition of every asset that has one, by asset.
 
     Args:
-        spec: an asset's spec.
         store: has the records of assets.
         labelling: whether a Label Studio is configured.
         challenging: whether the settings ask for challengers.
@@ -319,5 +320,10 @@ def automated(
     known = conditions(store) | (labelling_conditions() if labelling else {})
     if challenging:
         known["challenger_model"] = when_a_challenger_is_due(store)
+    return known
+
+
+def automated(spec: dg.AssetSpec, known: Mapping[str, AutomationCondition]) -> dg.AssetSpec:
+    """Return ``spec`` with its condition of ``known`` (by asset), if it has one."""
     condition = known.get(spec.key.to_user_string())
     return spec.replace_attributes(automation_condition=condition) if condition else spec

@@ -10,6 +10,7 @@ from dagster import AutomationCondition
 from imgclf_dagster.automation.conditions import (
     RetrainingIsDue,
     automated,
+    automation,
     conditions,
     labelling_conditions,
     line_is_asked_for,
@@ -128,15 +129,15 @@ def test_an_asset_gets_its_condition_and_no_other() -> None:
     store = ObjectStore(url="memory:///")
     for asset, (label, _) in (CONDITIONS | LABELLING).items():
         spec = dg.AssetSpec(asset, owners=["team:a"])
-        with_label_studio = automated(spec, store, labelling=True)
+        with_label_studio = automated(spec, automation(store, labelling=True))
         assert with_label_studio.owners == ["team:a"]
         condition = with_label_studio.automation_condition
         assert condition is not None
         assert condition.get_label() == label
-        without = automated(spec, store).automation_condition
+        without = automated(spec, automation(store)).automation_condition
         assert (without is None) is (asset in LABELLING)
     source = dg.AssetSpec("raw_images")
-    assert automated(source, store, labelling=True) == source
+    assert automated(source, automation(store, labelling=True)) == source
 
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
