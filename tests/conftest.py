@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from hypothesis import settings
+from hypothesis.internal.conjecture import providers
 
 from tests import leaving, warm_programs
 from tests.label_studio.fixtures import _label_studio, label_studio, label_studio_installation
@@ -49,6 +50,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # are new ones, which is where they find faults.
 settings.register_profile("any machine", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("any machine")
+if os.environ.get("CI"):
+    # It tries constants of all modules of ours that are imported by then, which depends on the tests
+    # before (and parses them all: 2.5 CPU s in each worker). At a desk it goes on doing so.
+    providers._get_local_constants = lambda: providers._local_constants
 
 
 MEMORY = Path("/dev/shm")
