@@ -65,12 +65,15 @@ PRELOADED = {
         "s3fs",
         "sklearn.ensemble",  # of the importance of hyperparameters
         "sympy.tensor.tensor",
+        "tensorboardX",
         "torch._inductor.compiler_bisector",
         "torch._inductor.sizevars",
         "torch.export._trace",
         "torch.onnx._internal.exporter._compat",
         "torch.onnx._internal.exporter._torchlib.ops",
         "torchvision.transforms.v2",
+        "training.fitting.fit",
+        "training.fitting.probe",
     ),
     ENDPOINTS: (
         "guard.arguments",
