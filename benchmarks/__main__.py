@@ -34,6 +34,7 @@ NAMES = [
     "learning_curve_forecast",
     "selection_speed",
     "dealing",
+    "probe_quality",
     "probe_refit",
     "alike_frames",
     "near_copies",
