@@ -126,7 +126,7 @@ def build_hyperparameters(tuning: TuningPolicy, training: TrainingPolicy) -> dg.
         return dg.MaterializeResult(
             data_version=dg.DataVersion(fingerprint(search.found.chosen)),
             metadata={
-                **search.metadata(),
+                **search.described(),
                 "dataset_version": asked.version,
                 "space": dg.MetadataValue.json(asked.space.model_dump(mode="json")),
                 **tracked,
@@ -297,7 +297,7 @@ class _Search:
             self.found.chosen, numbers, self.files, self.times, tuple(PICTURES.values())
         )
 
-    def metadata(self) -> dict[str, Any]:
+    def described(self) -> dict[str, Any]:
         """Return what the search found, its pictures, and what it took, as metadata."""
         found = self.found
         return {
