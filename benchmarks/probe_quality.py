@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 REPEATS, FOLDS = 4, 5
 """Each fold of a repeat is the test split once: a fifth of the groups."""
 
+TIMEOUT_S = 3600.0
+
 VALIDATION_SHARE = 0.15 / 0.85
 """Share of the other groups that becomes the validation split, as the line's settings have it."""
 
