@@ -342,6 +342,8 @@ def _fine_tuned(
         warn=phases.say,
         team=team,
     )
+    if trained.kept_text:
+        phases.say(trained.kept_text)
     logits = predict_logits(net, val_split, classes, team)
     team.dismiss()
     net.eval()

@@ -52,10 +52,25 @@ class Trained:
     facts: dict[str, float] = field(default_factory=dict)
 
     @property
+    def kept(self) -> int:
+        """The number of the epoch whose weights were kept, from 1."""
+        return int(self.facts.get("best_epoch", self.epochs[-1]["epoch"]))
+
+    @property
+    def kept_text(self) -> str:
+        """Say which weights were kept; "" for those of the last epoch."""
+        last = int(self.epochs[-1]["epoch"])
+        if self.kept == last:
+            return ""
+        return (
+            f"the weights of epoch {self.kept} of {last} are kept, whose validation loss is the least; "
+            "all scores of the model are theirs"
+        )
+
+    @property
     def val_loss(self) -> float:
         """The validation loss of the weights that were kept."""
-        kept = int(self.facts.get("best_epoch", self.epochs[-1]["epoch"]))
-        return next(epoch["val_loss"] for epoch in self.epochs if epoch["epoch"] == kept)
+        return next(epoch["val_loss"] for epoch in self.epochs if epoch["epoch"] == self.kept)
 
 
 def fit(

@@ -11,6 +11,7 @@ from tests.unit.training.fitting.tiny import Training, images, training
 from training.container.distributed import ALONE
 from training.errors import PermanentFailure
 from training.fitting.checkpoints import CHECKPOINT
+from training.fitting.fit import Trained
 from training.fitting.module import ClassifierModule
 from training.fitting.recovery import Diverged, Recovery, Watch, is_out_of_memory
 
@@ -236,6 +237,9 @@ def test_an_early_stop_is_the_same_after_a_kill(tmp_path: Path) -> None:
     assert found.facts["best_epoch"] == len(found.epochs) - 1
     losses = [epoch["val_loss"] for epoch in found.epochs]
     assert losses[-2] == min(losses) == found.val_loss
+    last = len(found.epochs)
+    assert f"epoch {last - 1} of {last} are kept" in found.kept_text
+    assert Trained(found.epochs).kept_text == ""
     again = training(tmp_path, **given)
     assert again.run(**wrong).epochs == found.epochs
     assert again.told == []
