@@ -136,6 +136,7 @@ def evaluate(container: JobContainer, pipes: PipesContext) -> EvaluationReport:
                 container.optional_channel("known_features", TEST_FEATURES),
                 container.output_dir,
                 phases.say,
+                phases.warn,
             )
             return _evaluate(
                 data,

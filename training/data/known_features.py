@@ -44,12 +44,14 @@ class KnownFeatures:
         by_image: features that are known, float32 [width] by sha256.
         target: file for the features of this evaluation.
         say: is told how many features were known.
+        warn: is told that they are not used.
     """
 
     model: SplitModel
     by_image: dict[str, np.ndarray]
     target: Path
     say: Callable[[str], object]
+    warn: Callable[[str], object]
 
     @classmethod
     def of_model(
@@ -59,6 +61,7 @@ class KnownFeatures:
         earlier: Path | None,
         output: Path,
         say: Callable[[str], object],
+        warn: Callable[[str], object],
     ) -> Self | None:
         """Read what is known; ``None`` for a model that is not a probe's, or cannot be split.
 
@@ -68,12 +71,13 @@ class KnownFeatures:
             earlier: folder with ``TEST_FEATURES`` of an earlier evaluation; ``None``: there is none.
             output: folder for the outputs.
             say: is told how many features were known.
+            warn: is told that they are not used.
         """
         split = SplitModel.load(artefact) if model.manifest.recipe == "probe" else None
         if split is None:
             return None
         known = _read(earlier / TEST_FEATURES, split) if earlier else {}
-        return cls(split, known, output / TEST_FEATURES, say)
+        return cls(split, known, output / TEST_FEATURES, say, warn)
 
     def answer(
         self,
@@ -99,7 +103,7 @@ class KnownFeatures:
         read = [number for number in range(len(some)) if number not in whole.unreadable]
         difference = abs(whole.probabilities - found.probabilities[some])[read].max(initial=0.0)
         if not np.isfinite(found.probabilities).all() or not difference <= MOST_DIFFERENCE:
-            self.say(
+            self.warn(
                 f"whole graph and head differ by up to {difference:.1e} of a probability: the whole "
                 "graph answers all images"
             )

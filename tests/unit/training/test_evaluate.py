@@ -483,14 +483,22 @@ def test_features_that_cannot_be_its_own_are_not_used(
 
 
 def test_a_head_that_answers_otherwise_than_the_whole_graph_is_not_believed(
-    job: Job, evaluated: Callable[..., tuple[dict[str, Any], dict[str, int]]], tmp_path: Path
+    job: Job,
+    evaluated: Callable[..., tuple[dict[str, Any], dict[str, int]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(evaluate.Phases, "warn", lambda _, text: warnings.append(text))
     report, _ = evaluated()
+    assert warnings == []
     rows = pq.read_table(job.output / TEST_FEATURES)
     wrong = rows.set_column(1, "features", rows["features"].combine_chunks()[::-1])
     pq.write_table(wrong.replace_schema_metadata(rows.schema.metadata), tmp_path / "file")
     again, counts = evaluated((tmp_path / "file").read_bytes())
     assert counts["predict"] == 9 + 9
+    assert len(warnings) == 1
+    assert "the whole graph answers all images" in warnings[0]
     assert again["log_loss"] == report["log_loss"]
     assert not (job.output / TEST_FEATURES).exists()
 
