@@ -44,7 +44,7 @@ class KnownFeatures:
         by_image: features that are known, float32 [width] by sha256.
         target: file for the features of this evaluation.
         say: is told how many features were known.
-        warn: is told that they are not used.
+        warn: is told why they are not used.
     """
 
     model: SplitModel
@@ -71,12 +71,12 @@ class KnownFeatures:
             earlier: folder with ``TEST_FEATURES`` of an earlier evaluation; ``None``: there is none.
             output: folder for the outputs.
             say: is told how many features were known.
-            warn: is told that they are not used.
+            warn: is told why they are not used.
         """
         split = SplitModel.load(artefact) if model.manifest.recipe == "probe" else None
         if split is None:
             return None
-        known = _read(earlier / TEST_FEATURES, split) if earlier else {}
+        known = _read(earlier / TEST_FEATURES, split, warn) if earlier else {}
         return cls(split, known, output / TEST_FEATURES, say, warn)
 
     def answer(
@@ -160,17 +160,27 @@ class KnownFeatures:
         pq.write_table(rows, self.target, compression="none", use_dictionary=False)
 
 
-def _read(path: Path, model: SplitModel) -> dict[str, np.ndarray]:
-    """Read features, float32 [width], by sha256; nothing if they are another body's, or damaged."""
-    if not path.is_file():
-        return {}
+def _read(path: Path, model: SplitModel, warn: Callable[[str], object]) -> dict[str, np.ndarray]:
+    """Read features, float32 [width], by sha256; nothing if they are another body's, or damaged.
+
+    Args:
+        path: of the file.
+        model: whose body must have computed them.
+        warn: is told of damage.
+    """
     try:
         rows = pq.read_table(path)
         if (rows.schema.metadata or {})[BODY.encode()].decode() != model.body_digest:
-            return {}
+            return {}  # another net, image size or version of ONNX Runtime
         flat = rows["features"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         features = flat.astype(np.float32).reshape(rows.num_rows, model.width)
         images = rows["sha256"].to_pylist()
-    except (pa.ArrowException, OSError, KeyError, ValueError, AttributeError):
+        if not np.isfinite(features).all():
+            raise ValueError("a value is not finite")
+    except (pa.ArrowException, OSError, KeyError, ValueError, AttributeError) as error:
+        warn(
+            f"{path.name} of an earlier evaluation cannot be read ({type(error).__name__}: "
+            f"{str(error)[:200]}): all features are computed"
+        )
         return {}
-    return dict(zip(images, features, strict=True)) if np.isfinite(features).all() else {}
+    return dict(zip(images, features, strict=True))

@@ -463,7 +463,10 @@ def test_features_that_cannot_be_its_own_are_not_used(
     job: Job,
     evaluated: Callable[..., tuple[dict[str, Any], dict[str, int]]],
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(evaluate.Phases, "warn", lambda _, text: warnings.append(text))
     evaluated()
     rows = pq.read_table(job.output / TEST_FEATURES)
     metadata = dict(rows.schema.metadata)
@@ -480,6 +483,9 @@ def test_features_that_cannot_be_its_own_are_not_used(
     known = (tmp_path / "file").read_bytes()
     _, counts = evaluated(b"PAR1" if fault == "damaged" else known)
     assert counts["answer"] == 9
+    # Another net is no fault.
+    assert len(warnings) == (fault != "another body's")
+    assert all("test_features.parquet of an earlier evaluation" in text for text in warnings)
 
 
 def test_a_head_that_answers_otherwise_than_the_whole_graph_is_not_believed(
