@@ -58,7 +58,7 @@ def measure(scratch: Path) -> Result:
             "ours: the defaults of recipe finetune but for the epochs and no early stop. lightning: as "
             "in tutorials: ImageFolder, resize, flip, Adam at 0.001, batches of 32, float32. timm: "
             "random resized crop, flip, colour jitter, RandAugment, label smoothing, AdamW at 0.0005 "
-            "with warm-up and cosine, layer decay 0.75, moving average, batches of 32, bfloat16.",
+            "with cosine and no warm-up, layer decay 0.75, moving average, batches of 32, bfloat16.",
             "Curves (CPU seconds: accuracy): "
             + "; ".join(
                 f"{arm} " + ", ".join(f"{cpu:.0f}: {score:.1%}" for cpu, score in curve)
