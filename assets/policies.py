@@ -1,5 +1,6 @@
 """The user's settings of the pipeline: ingestion, splits, training, gates, labelling, retraining."""
 
+import logging
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -7,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from training.backbones.weights import nets_of
 from training.config import Hyperparameters
 from training.tuning.space import SearchSpace
+
+log = logging.getLogger("imgclf")
 
 RecipeSetting = Literal["auto", "scratch", "probe", "finetune"]
 
@@ -191,22 +194,6 @@ class GatePolicy(BaseModel):
     )
 
 
-class ReasonWeights(BaseModel):
-    """How much each reason counts when images are chosen for labelling; 0 turns it off.
-
-    Corrections and label conflicts have no weight, for they always come first; chance has a share
-    of its own (``LabellingPolicy.exploration_share``).
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    uncertainty: float = Field(1.0, ge=0, description="The model is uncertain.")
-    diversity: float = Field(0.2, ge=0, description="No similar image is labelled yet.")
-    class_balance: float = Field(0.2, ge=0, description="It may have a rare label.")
-    novelty: float = Field(0.1, ge=0, description="It is unlike everything labelled.")
-    disagreement: float = Field(0.5, ge=0, description="Staging and production disagree.")
-
-
 class LabellingPolicy(BaseModel):
     """Which images annotators get, and how many are ready for them."""
 
@@ -266,7 +253,18 @@ class LabellingPolicy(BaseModel):
         description="If more of the labelled tasks than this share (and than 20) disappear at "
         "once, their labels are kept, as this is probably an accident on the server.",
     )
-    weights: ReasonWeights = ReasonWeights()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_weights(cls, given: Any) -> Any:
+        """Leave out the weights of reasons, which settings of older versions may have."""
+        if isinstance(given, dict) and "weights" in given:
+            log.warning(
+                "[labelling.weights] has no effect any more: images are chosen by margin sampling; "
+                "remove it from your settings"
+            )
+            return {name: value for name, value in given.items() if name != "weights"}
+        return given
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> Self:

@@ -32,7 +32,6 @@ NAMES = [
     "label_efficiency",
     "annotator_hour",
     "learning_curve_forecast",
-    "selection_speed",
     "dealing",
     "probe_quality",
     "probe_refit",

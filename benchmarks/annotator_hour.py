@@ -237,9 +237,7 @@ class Annotator:
         return queued(
             self._scenes,
             free,
-            self._labelled,
             predicted,
-            self._probe.probabilities(self._all.x[self._labelled], self._all.classes),
             BATCH,
             exploration=EXPLORATION,
             seed=self._seed,

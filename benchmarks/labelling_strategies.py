@@ -1,4 +1,4 @@
-"""Strategies that choose the images to label: the product's, and those of the literature."""
+"""Strategies that choose the images to label. The product's is margin sampling with a fifth at random."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,8 +7,6 @@ import numpy as np
 
 from benchmarks.annotator_probe import Probe
 from benchmarks.labelled_sets import LabelledSet
-from benchmarks.scenes import Scenes
-from benchmarks.simulated_queue import queued
 
 DROPOUT, DROPS, DISAGREEING = 0.75, 3, 0.5
 """Of DropQuery, as in its paper: rate of dropout, predictions an image, and the share of them that
@@ -97,27 +95,6 @@ def centroids(
     return rows[chosen]
 
 
-def product(state: State, count: int) -> np.ndarray:
-    """Choose as the product does, with nothing at random."""
-    images = state.images
-    scenes = Scenes(
-        sha256=np.array([f"{row:08d}" for row in range(len(images.targets))]),
-        features=images.features,
-        targets=images.targets,
-        labels=images.labels,
-    )
-    return queued(
-        scenes,
-        state.free,
-        state.labelled,
-        state.probabilities(state.free),
-        state.probabilities(state.labelled),
-        count,
-        exploration=0.0,
-        seed=int(state.rng.integers(2**31)),
-    )
-
-
 @dataclass(frozen=True)
 class Strategy:
     """A way to choose what is labelled.
@@ -141,16 +118,10 @@ MARGIN = Strategy("margin", margin)
 MARGIN_FIFTH = Strategy("margin, a fifth at random", margin, 0.2)
 MARGIN_CENTROIDS = Strategy("margin, a fifth at random, centroids first", margin, 0.2, True)
 DROP_QUERY = Strategy("DropQuery, a fifth at random, centroids first", drop_query, 0.2, True)
-OURS = Strategy("choose", product)
-OURS_FIFTH = Strategy("choose, a fifth at random", product, 0.2)
-OURS_CENTROIDS = Strategy("choose, a fifth at random, centroids first", product, 0.2, True)
 STRATEGIES = (
     RANDOM,
     MARGIN,
     MARGIN_FIFTH,
     MARGIN_CENTROIDS,
     DROP_QUERY,
-    OURS,
-    OURS_FIFTH,
-    OURS_CENTROIDS,
 )

@@ -106,9 +106,9 @@ def choose_batch(
     """Choose the next batch of images to label.
 
     Args:
-        store: has the features and probabilities.
+        store: has the probabilities.
         situation: the state from which the queue is decided.
-        policy: sizes of the queue, share of random images, weights of the reasons.
+        policy: sizes of the queue, share of random images, limit of the pool.
         schema: label schema, used if there is no model.
 
     Returns:
@@ -129,13 +129,10 @@ def choose_batch(
         limit=policy.pool_limit,
         only=None if size else doubts.images,  # the other images need not be read
     )
-    # Without features images cannot be compared, so all are drawn at random.
-    blind = not opinions.backbone
     choices = choose(
         pool,
         size,
-        exploration_share=1.0 if blind else policy.exploration_share,
-        weights=policy.weights.model_dump(),
+        exploration_share=policy.exploration_share,
         seed=len(situation.with_task),
         doubts=urgent,
     )
@@ -218,10 +215,10 @@ def ranked_again(
     others are ranked among themselves and share out the priorities that they had.
 
     Args:
-        store: has the features and probabilities.
+        store: has the probabilities.
         situation: the state from which the queue is decided.
         queued: open image (sha256) to its entry in the ledger.
-        policy: weights of the reasons, limit of the pool.
+        policy: limit of the pool.
         schema: label schema, used if there is no model.
 
     Returns:
@@ -244,8 +241,7 @@ def ranked_again(
         limit=policy.pool_limit,
         only=chosen,
     )
-    weights = policy.weights.model_dump()
-    choices = choose(pool, len(pool), exploration_share=0.0, weights=weights, seed=0)
+    choices = choose(pool, len(pool), exploration_share=0.0, seed=0)
     places = sorted(kept[choice.sha256] for choice in choices)
     order = sorted(choices, key=lambda choice: choice.priority)
     return kept | {choice.sha256: place for choice, place in zip(order, places, strict=True)}

@@ -1,7 +1,6 @@
 """Builds the pool that the labelling queue chooses from, out of the store's tables."""
 
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import ceil
@@ -16,7 +15,6 @@ from assets.dataset.versions import SPLITS
 from assets.model.feature_store import (
     EmbeddedModel,
     embedded_model,
-    read_features,
     read_probabilities,
 )
 from assets.model.models_in_use import ModelInUse
@@ -188,12 +186,10 @@ class Opinions:
     Attributes:
         backbone: the backbone whose features are used; empty: there are none.
         first: the model whose predictions annotators see (production's, if there is one).
-        second: the model that ``first`` is compared with (staging's).
     """
 
     backbone: str
     first: EmbeddedModel | None = None
-    second: EmbeddedModel | None = None
 
     @classmethod
     def of(cls, store: ObjectStore, models: Sequence[ModelInUse], pretrained: str) -> "Opinions":
@@ -205,11 +201,8 @@ class Opinions:
             pretrained: backbone to use if no model has predicted anything; empty: none.
         """
         known = [embedded_model(store, model.model_version) for model in models]
-        in_use = [model for model in known if model is not None]
-        if not in_use:
-            return cls(pretrained)
-        other = in_use[1] if len(in_use) > 1 and in_use[1].task == in_use[0].task else None
-        return cls(in_use[0].backbone, in_use[0], other)
+        first = next((model for model in known if model is not None), None)
+        return cls(first.backbone, first) if first else cls(pretrained)
 
 
 def build_pool(
@@ -227,41 +220,33 @@ def build_pool(
     """Build the pool: images without a label, in a split, not in ``leave_out``.
 
     Args:
-        store: has the features and probabilities.
+        store: has the probabilities.
         images: the images that may be labelled.
         view: the labels that count.
         opinions: the models in use.
         doubts: label conflicts and corrections.
         schema: label schema, used if there is no model.
         leave_out: images (sha256) that have a task, were skipped, or cannot be shown.
-        limit: most images of the pool, and most labelled ones; of more, those of the lowest
-            sha256, which have been embedded.
+        limit: most images of the pool; of more, those of the lowest sha256, which have been
+            embedded.
         only: restrict the pool to these images (sha256); ``None``: no restriction.
     """
     left = (sha for sha in images.keys if sha not in view.labels and sha not in leave_out)
     free = [sha for sha in left if images.splits[sha] in SPLITS and (only is None or sha in only)]
     shas = free[:limit]
-    known = [sha for sha in view.labels if images.splits.get(sha) == TRAIN]
-    learnt = sorted(known)[:limit]
-    features, labelled = _features(store, opinions.backbone, shas, learnt)
     first = opinions.first
-    probabilities = read_probabilities(store, first, [*shas, *learnt]) if first else None
-    counts = Counter(label for sha in known for label in view.labels[sha])
-    for former, present in view.aliases.items():  # a model trained before the rename uses it
-        counts.setdefault(former, counts[present])
-    labels = first.labels if first else schema.names or tuple(sorted(set(counts) - {*view.aliases}))
+    if first:
+        labels = first.labels
+    else:
+        learnt = (view.labels[sha] for sha in view.labels if images.splits.get(sha) == TRAIN)
+        labels = schema.names or tuple(sorted({label for given in learnt for label in given}))
     return Pool(
         sha256=np.array(shas, dtype=np.str_),
         split=np.array([images.splits[sha] for sha in shas], dtype=np.str_),
         group=np.array([images.groups[sha] for sha in shas], dtype=np.str_),
-        features=features,
-        probabilities=None if probabilities is None else probabilities[: len(shas)],
-        staging_probabilities=_second_word(store, opinions, shas, labels),
+        probabilities=read_probabilities(store, first, shas) if first else None,
         labels=labels,
         task=first.task if first else schema.task,
-        labelled_features=labelled,
-        labelled_counts=dict(counts),
-        labelled_probabilities=None if probabilities is None else probabilities[len(shas) :],
         conflicts=doubts.conflicts,
         corrections=doubts.corrections,
         labelled_groups=frozenset(
@@ -270,49 +255,6 @@ def build_pool(
         thresholds=first.thresholds if first else {},
         splits={sha: images.splits[sha] for sha in doubts.corrections},
     )
-
-
-def _features(
-    store: ObjectStore, backbone: str, shas: Sequence[str], labelled: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the features of the pool [n, d] and of the labelled images [m, d], float32; zeros where
-    there are none.
-    """
-    if not backbone:
-        return np.zeros((len(shas), 1), np.float32), np.zeros((0, 1), np.float32)
-    both = read_features(store, backbone, [*shas, *labelled])
-    width = max(1, both.shape[1])
-    both = both if both.shape[1] else np.zeros((len(both), width), np.float32)
-    return both[: len(shas)], both[len(shas) :]
-
-
-def _second_word(
-    store: ObjectStore, opinions: Opinions, shas: Sequence[str], labels: Sequence[str]
-) -> np.ndarray | None:
-    """Return the second model's probabilities in the columns of ``labels``; ``None`` without one."""
-    if opinions.second is None:
-        return None
-    probabilities = read_probabilities(store, opinions.second, shas)
-    return _as_labelled(probabilities, opinions.second, labels)
-
-
-def _as_labelled(
-    probabilities: np.ndarray, model: EmbeddedModel, labels: Sequence[str]
-) -> np.ndarray:
-    """Reorder a model's probabilities to the columns ``labels``; 0 for labels that it does not have.
-
-    Rows without a prediction are NaN; those of a single_label model add up to 1 again.
-    """
-    places: Mapping[str, int] = {label: index for index, label in enumerate(model.labels)}
-    found = np.zeros((len(probabilities), len(labels)), np.float32)
-    for column, label in enumerate(labels):
-        if label in places:
-            found[:, column] = probabilities[:, places[label]]
-    found[~np.isfinite(probabilities).all(axis=1)] = np.nan
-    if model.task == "single_label":
-        total = found.sum(axis=1, keepdims=True)
-        found = np.divide(found, total, out=found, where=total > 0)
-    return found
 
 
 def now_utc() -> datetime:

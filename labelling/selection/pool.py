@@ -7,7 +7,6 @@ from functools import cached_property
 import numpy as np
 
 from labelling.labels.schema import Task
-from labelling.selection.geometry import Space, space
 
 TRAIN = "train"
 
@@ -20,17 +19,11 @@ class Pool:
         sha256: str [n], the images.
         split: str [n], ``train``, ``val`` or ``test``.
         group: str [n], the near-duplicate group.
-        features: float32 [n, d]. A row that is not finite, or all zero, is not known.
         probabilities: float32 [n, k] of the production model (the newest, if none is in
             production), calibrated; ``None`` without a model. A row that is not finite is not
             known.
-        staging_probabilities: the same of the staging model, if it is a different one.
         labels: k, the columns of the probabilities.
         task: ``single_label`` or ``multi_label``.
-        labelled_features: float32 [m, d], of the labelled images of the training split.
-        labelled_counts: labelled images of the training split by label.
-        labelled_probabilities: float32 [m, k], of the same model as ``probabilities`` and the same
-            images as ``labelled_features``; ``None`` if they were not predicted.
         conflicts: description of the label conflict, by sha256; of any image, labelled or not.
         corrections: labels given by users of the predictor, by sha256; of any image.
         labelled_groups: near-duplicate groups that contain a labelled image.
@@ -42,14 +35,9 @@ class Pool:
     sha256: np.ndarray
     split: np.ndarray
     group: np.ndarray
-    features: np.ndarray
     probabilities: np.ndarray | None
-    staging_probabilities: np.ndarray | None
     labels: tuple[str, ...]
     task: Task
-    labelled_features: np.ndarray
-    labelled_counts: Mapping[str, int]
-    labelled_probabilities: np.ndarray | None = None
     conflicts: Mapping[str, str] = field(default_factory=dict)
     corrections: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     labelled_groups: frozenset[str] = frozenset()
@@ -61,11 +49,7 @@ class Pool:
         expected = {
             "split": (n,),
             "group": (n,),
-            "features": (n, self.features.shape[-1]),
-            "labelled_features": (len(self.labelled_features), self.features.shape[-1]),
             "probabilities": (n, k),
-            "staging_probabilities": (n, k),
-            "labelled_probabilities": (len(self.labelled_features), k),
         }
         for name, shape in expected.items():
             array = getattr(self, name)
@@ -78,24 +62,9 @@ class Pool:
         return len(self.sha256)
 
     @cached_property
-    def space(self) -> Space:
-        """The feature space of the unlabelled and the labelled images."""
-        return space(self.features, self.labelled_features)
-
-    @cached_property
     def predicted(self) -> np.ndarray:
         """Which images have probabilities: bool [n]."""
         return _known(self.probabilities, len(self))
-
-    @cached_property
-    def labelled_predicted(self) -> np.ndarray:
-        """Which labelled images have probabilities: bool [m]."""
-        return _known(self.labelled_probabilities, len(self.labelled_features))
-
-    @cached_property
-    def compared(self) -> np.ndarray:
-        """Which images have probabilities of both models: bool [n]."""
-        return self.predicted & _known(self.staging_probabilities, len(self))
 
     @cached_property
     def threshold_row(self) -> np.ndarray:
@@ -109,8 +78,8 @@ class Choice:
 
     Attributes:
         sha256: the image.
-        reason: the reason with the highest weighted score; a name in ``REASONS``.
-        score: weighted mean of the reasons, 0…1.
+        reason: why it was chosen; a name in ``REASONS``.
+        score: how unsure the model is, 0…1; 1 of a correction or conflict, 0 of a random choice.
         why: a sentence for the annotator.
         priority: 0…1; lower is labelled first.
         suggested: the labels that a user of the predictor gave.

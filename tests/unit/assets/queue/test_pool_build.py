@@ -22,7 +22,7 @@ from assets.model.feature_store import (
     stored_probabilities,
 )
 from assets.model.models_in_use import ModelInUse
-from assets.policies import LabellingPolicy, ReasonWeights
+from assets.policies import LabellingPolicy
 from assets.queue.build import Situation, predictions
 from assets.queue.pool import (
     Doubts,
@@ -37,7 +37,6 @@ from assets.queue.pool import (
 from labelling.labels.corrections import Correction, correction_key
 from labelling.labels.schema import LabelSchema
 from labelling.labels.table import LABELS_SCHEMA
-from labelling.selection.mix import DEFAULT_WEIGHTS
 from object_store.store import ObjectStore
 
 pytestmark = pytest.mark.unit
@@ -107,8 +106,14 @@ def test_the_queue_stays_within_its_bounds(pace: float, days: float) -> None:
         assert pace * days <= length < pace * days + 1
 
 
-def test_the_settings_have_the_weights_that_were_measured() -> None:
-    assert ReasonWeights().model_dump() == DEFAULT_WEIGHTS
+def test_weights_of_older_settings_are_left_out_and_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    policy = LabellingPolicy.model_validate({"weights": {"novelty": 0.5}, "batch_min": 7})
+    assert policy == LabellingPolicy(batch_min=7)
+    assert "[labelling.weights] has no effect any more" in caplog.text
+    with pytest.raises(ValueError, match="wait"):
+        LabellingPolicy.model_validate({"wait": {}})
 
 
 def test_bounds_in_the_wrong_order_are_refused() -> None:
@@ -224,14 +229,10 @@ def test_the_pool_has_what_nobody_is_asked_about(store: ObjectStore) -> None:
     )
     assert pool.sha256.tolist() == [SHAS[2], SHAS[4], SHAS[6], SHAS[7]]  # not the excluded one
     assert pool.split.tolist() == ["train", "val", "train", "train"]
-    assert pool.labelled_counts == {"cat": 1}  # of the training split
-    assert pool.labelled_features.tolist() == [[1, 2, 3]]
-    assert pool.labelled_probabilities == pytest.approx(np.array([[0.7, 0.3]]))
     assert pool.labelled_groups == {SHAS[0], SHAS[3]}
     assert pool.probabilities is not None
     assert np.isnan(pool.probabilities[3]).all()
-    assert pool.staging_probabilities is not None
-    assert pool.staging_probabilities[0] == pytest.approx([0, 1])  # cat is not known there
+    assert pool.probabilities[0] == pytest.approx([0.7, 0.3])  # of the first model in use
     assert pool.splits == {SHAS[0]: "train"}
 
 
@@ -269,8 +270,6 @@ def test_nobody_has_looked_yet(store: ObjectStore) -> None:
     )
     assert len(pool) == 3
     assert pool.probabilities is None
-    assert pool.labelled_probabilities is None
-    assert not pool.features.any()
     assert pool.labels == LABELS
 
 
@@ -299,18 +298,3 @@ def test_the_queue_is_filled_when_a_fifth_is_missing_or_something_is_in_doubt() 
     assert [situation(waiting, 2).missing for waiting in (20, 0)] == [0, 20]
     assert [situation(waiting, 2).urgent(500) for waiting in (20, 0)] == [2, 2]
     assert situation(20, 2).urgent(1) == 1
-
-
-def test_models_of_two_tasks_do_not_disagree(store: ObjectStore) -> None:
-    predicted = np.array([[0.9, 0.1]], np.float32)
-    one, same = looked(store, "train-a", predicted), looked(store, "train-b", predicted)
-    other = looked(
-        store, "train-c", predicted, task="multi_label", thresholds={"cat": 0.5, "dog": 0.5}
-    )
-    with_same, with_other = (
-        Opinions.of(store, [one, same], ""),
-        Opinions.of(store, [one, other], ""),
-    )
-    assert with_same.second is not None
-    assert with_same.second.model_version == "train-b"
-    assert with_other.second is None

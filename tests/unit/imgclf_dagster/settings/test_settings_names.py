@@ -152,9 +152,7 @@ def test_a_home_whose_path_sqlite_misreads_is_refused(
 
 
 @pytest.mark.parametrize("number", ["inf", "1e999"])
-@pytest.mark.parametrize(
-    "name", ["gates.max_export_difference", "training.learning_rate", "labelling.weights.novelty"]
-)
+@pytest.mark.parametrize("name", ["gates.max_export_difference", "training.learning_rate"])
 def test_an_infinite_number_is_named(
     monkeypatch: pytest.MonkeyPatch, name: str, number: str
 ) -> None:

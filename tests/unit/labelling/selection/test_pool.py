@@ -6,19 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assets.policies import ReasonWeights
 from labelling.selection.choose import choose
-from labelling.selection.mix import DEFAULT_WEIGHTS, REASONS
 from labelling.selection.pool import Choice, Pool
 from tests.pools import pool_of, sha
 
 pytestmark = pytest.mark.unit
 
-NO_WEIGHTS = dict.fromkeys(DEFAULT_WEIGHTS, 0.0)
-
 
 def chosen(pool: Pool, size: int, **changes: Any) -> list[Choice]:
-    options: dict[str, Any] = {"exploration_share": 0.0, "weights": {}, "seed": 7}
+    options: dict[str, Any] = {"exploration_share": 0.0, "seed": 7}
     return choose(pool, size, **(options | changes))
 
 
@@ -26,61 +22,46 @@ def reasons_of(choices: list[Choice]) -> Counter[str]:
     return Counter(choice.reason for choice in choices)
 
 
-def test_the_settings_weigh_as_the_benchmark_measured() -> None:
-    assert ReasonWeights().model_dump() == DEFAULT_WEIGHTS
-    assert set(REASONS) - set(DEFAULT_WEIGHTS) == {"correction", "label_conflict", "exploration"}
-
-
-def test_with_uncertainty_alone_what_the_model_is_unsure_of_comes_first() -> None:
+def test_what_the_model_is_unsure_of_comes_first() -> None:
     probabilities = np.tile(np.float32([0.98, 0.01, 0.01]), (60, 1))
     unsure = [3, 17, 40]
     probabilities[unsure] = [0.4, 0.39, 0.21]
     pool = pool_of(probabilities=probabilities)
-    choices = chosen(pool, 3, weights=NO_WEIGHTS | {"uncertainty": 1.0})
+    choices = chosen(pool, 3)
     assert {choice.sha256 for choice in choices} == {sha(number) for number in unsure}
     assert choices[0].why == "the model is unsure: cat 0.40, dog 0.39"
     assert choices[0].score == pytest.approx(0.99)
     assert choices[0].reasons == {"uncertainty": pytest.approx(0.99, abs=1e-3)}
 
 
-def test_before_there_is_a_model_or_a_label_a_batch_covers_every_kind() -> None:
-    rng = np.random.default_rng(1)
-    kinds = np.repeat(np.eye(4, 16, dtype=np.float32) * 5, [400, 60, 20, 20], axis=0)
-    features = kinds + rng.normal(scale=0.3, size=kinds.shape).astype(np.float32)
-    pool = pool_of(
-        500,
-        width=16,
-        features=features,
-        probabilities=None,
-        labelled_features=np.zeros((0, 16), np.float32),
-        labelled_counts={},
-    )
-    choices = chosen(pool, 4)
-    assert set(np.searchsorted([400, 460, 480], [int(c.sha256, 16) for c in choices], "right")) == {
-        0,
-        1,
-        2,
-        3,
-    }
-    assert reasons_of(choices) == {"diversity": 4}
+def test_of_images_that_are_equally_unsure_some_are_drawn() -> None:
+    pool = pool_of(probabilities=np.full((60, 3), 1 / 3, np.float32))
+    found = {choice.sha256 for seed in range(20) for choice in chosen(pool, 5, seed=seed)}
+    assert len(found) > 30
 
 
-def test_a_label_of_what_the_model_was_unsure_of_makes_its_like_surer() -> None:
-    kinds = np.repeat(np.float32([[5, 0, 0, 0], [0, 5, 0, 0]]), 20, axis=0)
-    open_decision, sure = np.float32([0.5, 0.4, 0.1]), np.float32([1, 0, 0])
-    for text, untold in ((0, 1), (1, 0)):
-        pool = pool_of(
-            40,
-            width=4,
-            features=kinds,
-            probabilities=np.tile(open_decision, (40, 1)),
-            labelled_features=kinds[[0, 20]],
-            labelled_probabilities=np.stack(
-                [sure, open_decision] if text else [open_decision, sure]
-            ),
-        )
-        (first,) = chosen(pool, 1, weights=NO_WEIGHTS | {"uncertainty": 1.0})
-        assert int(first.sha256, 16) // 20 == untold
+def test_before_there_is_a_model_all_are_drawn_from_all_splits() -> None:
+    split = np.array(["train", "val", "test"] * 20)
+    pool = pool_of(split=split, probabilities=None)
+    choices = chosen(pool, 60, exploration_share=0.2)
+    assert reasons_of(choices) == {"exploration": 60}
+    # Without a share for chance, no image of the validation or test split is asked for.
+    assert {split[int(c.sha256, 16)] for c in chosen(pool, 60)} == {"train"}
+
+
+def test_images_without_a_prediction_are_drawn_after_the_others() -> None:
+    probabilities = pool_of().probabilities.copy()
+    probabilities[10:40] = np.nan
+    choices = chosen(pool_of(probabilities=probabilities), 60)
+    assert len({choice.sha256 for choice in choices}) == 60
+    assert reasons_of(choices) == {"uncertainty": 30, "exploration": 30}
+    assert reasons_of(chosen(pool_of(probabilities=probabilities), 20)) == {"uncertainty": 20}
+    assert all("nan" not in choice.why for choice in choices)
+
+
+def test_a_share_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"exploration_share is 1.2; it is from 0 to 1"):
+        chosen(pool_of(), 5, exploration_share=1.2)
 
 
 def test_what_is_known_to_be_wrong_comes_first_with_its_labels() -> None:
@@ -195,18 +176,6 @@ def test_a_conflict_is_settled_though_its_like_is_labelled() -> None:
     assert sha(0) not in {choice.sha256 for choice in choices}
 
 
-def test_the_second_reason_is_told_if_it_speaks_nearly_as_loudly() -> None:
-    same = np.tile(np.float32([0.5, 0.5, 0.0]), (60, 1))
-    other = np.tile(np.float32([0.0, 0.1, 0.9]), (60, 1))
-    pool = pool_of(probabilities=same, staging_probabilities=other)
-    weights = NO_WEIGHTS | {"uncertainty": 1.0, "disagreement": 1.0}
-    choice = chosen(pool, 1, weights=weights)[0]
-    assert choice.why == (
-        "the model is unsure: cat 0.50, dog 0.50; production says cat 0.50, staging owl 0.90"
-    )
-    assert set(choice.reasons) == {"uncertainty", "disagreement"}
-
-
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
 @pytest.mark.parametrize("labels", [("only",), ("cat", "dog", "owl")])
 @pytest.mark.parametrize("n", [0, 1, 2, 50])
@@ -224,27 +193,6 @@ def test_nothing_is_chosen_of_no_size() -> None:
     assert chosen(pool_of(), -3, exploration_share=0.5) == []
 
 
-def test_images_without_features_or_probabilities_take_part_as_far_as_they_can() -> None:
-    pool = pool_of()
-    features, probabilities = pool.features.copy(), pool.probabilities.copy()
-    features[:20] = np.nan
-    features[20:25] = np.inf
-    features[25:30] = 0
-    probabilities[10:40] = np.nan
-    broken = pool_of(features=features, probabilities=probabilities)
-    choices = chosen(broken, 60, exploration_share=0.1)
-    assert len({choice.sha256 for choice in choices}) == 60
-    assert all("nan" not in choice.why for choice in choices)
-    nothing_known = pool_of(features=np.full_like(features, np.nan), probabilities=None)
-    assert reasons_of(chosen(nothing_known, 10)) == {"exploration": 10}
-
-
-def test_a_pool_of_one_picture_many_times() -> None:
-    pool = pool_of(features=np.ones((60, 8), np.float32))
-    assert len(chosen(pool, 10)) == 10
-    assert len(chosen(pool_of(features=np.ones((60, 8), np.float32), probabilities=None), 10)) == 10
-
-
 def test_the_same_seed_chooses_the_same() -> None:
     again = [chosen(pool_of(200), 40, exploration_share=0.3) for _ in range(2)]
     other = chosen(pool_of(200), 40, exploration_share=0.3, seed=8)
@@ -252,39 +200,6 @@ def test_the_same_seed_chooses_the_same() -> None:
     assert again[0] != other
 
 
-def test_progress_is_reported() -> None:
-    messages: list[tuple[int, int]] = []
-    chosen(pool_of(), 10, progress=lambda done, total: messages.append((done, total)))
-    assert messages == [(number, 10) for number in range(1, 11)]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"weights": {"boredom": 1.0}}, "no weight is known for boredom; there are uncertainty"),
-        ({"weights": {"novelty": -1.0}}, "0 or more, not novelty = -1"),
-        ({"weights": {"novelty": float("nan")}}, "0 or more, not novelty = nan"),
-        ({"exploration_share": 1.2}, "exploration_share is 1.2; it is from 0 to 1"),
-    ],
-)
-def test_what_is_no_weight_or_share_is_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        chosen(pool_of(), 5, **options)
-
-
 def test_a_pool_whose_parts_do_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match=r"probabilities has the shape \(60, 2\); .* \(60, 3\)"):
         pool_of(probabilities=np.zeros((60, 2), np.float32))
-    with pytest.raises(ValueError, match="labelled_features has the shape"):
-        pool_of(labelled_features=np.zeros((4, 5), np.float32))
-
-
-def test_the_best_are_looked_for_away_from_what_chance_has_drawn() -> None:
-    kind = np.repeat([0, 1], 30)
-    noise = np.random.default_rng(0).normal(scale=0.05, size=(60, 8))
-    features = (np.eye(2, 8)[kind] + noise).astype(np.float32)
-    pool = pool_of(features=features, probabilities=np.full((60, 3), 1 / 3, np.float32))
-    for seed in range(6):
-        choices = chosen(pool, 2, exploration_share=0.5, seed=seed)
-        assert reasons_of(choices)["exploration"] == 1
-        assert sorted(kind[int(choice.sha256, 16)] for choice in choices) == [0, 1]

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from labelling.selection.batch import _interleaved
 from labelling.selection.choose import choose
-from labelling.selection.herding import spread
-from labelling.selection.mix import DEFAULT_WEIGHTS, REASONS
+from labelling.selection.mix import REASONS
 from labelling.selection.pool import Pool
 from labelling.selection.reviews import REVIEWED
 from tests.pools import pool_of, sha
@@ -33,25 +32,16 @@ def pools(draw: st.DrawFn) -> Pool:
     changes["group"] = np.char.add(changes["split"], groups.astype(str))
     if draw(st.booleans()):
         changes["probabilities"] = None
-    elif draw(st.booleans()):
-        changes["staging_probabilities"] = rng.random((n, len(labels)), np.float32)
-    pool = pool_of(n, labels=labels, seed=int(rng.integers(1000)), **changes)
-    features = pool.features.copy()
-    features[rng.random(n) < draw(st.sampled_from([0, 0.3, 1]))] = np.nan
-    if n and draw(st.booleans()):
-        features[:] = features[0]
-    changes["features"] = features
+    else:
+        probabilities = rng.dirichlet(np.ones(len(labels)), n).astype(np.float32)
+        probabilities[rng.random(n) < draw(st.sampled_from([0, 0.3, 1]))] = np.nan
+        if n and draw(st.booleans()):
+            probabilities[:] = probabilities[0]
+        changes["probabilities"] = probabilities
     named = [sha(int(number)) for number in rng.integers(60, size=draw(st.integers(0, 8)))]
     changes["corrections"] = dict.fromkeys(named[::2], ("a",))
     changes["conflicts"] = dict.fromkeys(named[1::2], "a or b")
     changes["labelled_groups"] = frozenset(changes["group"][: draw(st.integers(0, 3))].tolist())
-    if draw(st.booleans()):
-        predicted = rng.random((len(pool.labelled_features), len(labels)), np.float32)
-        predicted[::2] = np.nan
-        changes["labelled_probabilities"] = predicted
-    elif draw(st.booleans()):
-        changes["labelled_features"] = np.zeros((0, 8), np.float32)
-        changes["labelled_counts"] = {}
     return pool_of(n, labels=labels, seed=int(rng.integers(1000)), **changes)
 
 
@@ -62,12 +52,11 @@ def pools(draw: st.DrawFn) -> Pool:
     share=st.sampled_from([0.0, 0.2, 1.0]),
     seed=st.integers(0, 99),
     doubts=st.integers(0, 8),
-    weights=st.dictionaries(st.sampled_from(list(DEFAULT_WEIGHTS)), st.sampled_from([0.0, 2.0])),
 )
 def test_what_holds_of_every_batch(
-    pool: Pool, size: int, share: float, seed: int, doubts: int, weights: dict[str, float]
+    pool: Pool, size: int, share: float, seed: int, doubts: int
 ) -> None:
-    options: dict[str, Any] = {"exploration_share": share, "weights": weights, "seed": seed}
+    options: dict[str, Any] = {"exploration_share": share, "seed": seed}
     options["doubts"] = doubts
     choices = choose(pool, size, **options)
     assert choices == choose(pool, size, **options)
@@ -106,22 +95,3 @@ def test_chance_is_spread_evenly_among_the_best() -> None:
     best, chance = ["b0", "b1", "b2", "b3"], ["c0", "c1"]
     mixed: Any = _interleaved(best, chance)
     assert mixed == ["b0", "c0", "b1", "b2", "c1", "b3"]
-
-
-def test_without_a_model_what_is_worth_most_counts_squared(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Else many images that are half worth it, in a heap, beat one that is."""
-    pool, given = pool_of(30, seed=3, probabilities=None), list[np.ndarray]()
-
-    def watched(points: np.ndarray, value: np.ndarray, *rest: Any, **options: Any) -> list[int]:
-        given.append(np.sort(value))
-        return spread(points, value, *rest, **options)
-
-    monkeypatch.setattr("labelling.selection.batch.spread", watched)
-    choices = choose(pool, 10, exploration_share=0.0, weights={"novelty": 1.0}, seed=1)
-    worth = {round(float(value), 5) for value in given[0]}
-    scores = [choice.score for choice in choices if choice.reason == "novelty"]
-    assert scores
-    assert {round(score**2, 5) for score in scores} <= worth
-    assert any(round(score, 5) not in worth for score in scores)
