@@ -2,11 +2,12 @@
 
 Channels: ``dataset`` (``<version>/manifest.parquet`` and its shards) and, for each net of the
 architecture whose weights are not downloaded, ``weights-0``, ``weights-1`` … (one file); for a probe
-``features``, of earlier jobs (``training.embedding.reuse``); ``parent`` (``model.tar.gz``) for a job
+``features`` and ``checked-bodies``, of earlier jobs (``training.embedding.reuse``,
+``training.artefact.export_check``); ``parent`` (``model.tar.gz``) for a job
 that starts from a model. Outputs: the artefact's members in the model folder; ``metrics.json``,
 ``cross_validation.json`` of a probe with few validation images, ``history.json`` with
 ``epoch_times.json``, ``history.png``, ``augmented_batch.jpg``,
-``export_check.npz`` and TensorBoard's files (``tensorboard/``) in the output folder.
+``export_check.json`` and ``export_check.npz`` (some of its images), and TensorBoard's files (``tensorboard/``) in the output folder.
 """
 
 import json
@@ -19,6 +20,7 @@ from pydantic import ValidationError
 
 from training.artefact.artefact import ONNX_MODEL, TORCH_MODEL, ArtefactManifest, Task, digest
 from training.artefact.artefact import write_manifest as write_artefact_manifest
+from training.artefact.checked_export import CHECKED_BODIES, EXPORT_CHECK, ExportCheck
 from training.artefact.evidence import write_evidence
 from training.backbones.weights import weights_in
 from training.config import CODE_VERSION, Hyperparameters
@@ -54,9 +56,6 @@ EPOCH_TIMES = "epoch_times.json"
 PREVIEW = "augmented_batch.jpg"
 EVENTS = "tensorboard"
 EVIDENCE = "export_check.npz"
-
-EVIDENCE_IMAGES = 16
-"""Number of validation images on which the ONNX graph is compared with torch."""
 
 
 @dataclass(frozen=True)
@@ -192,13 +191,14 @@ def train(
     numbers |= _write_cross_validation(container.output_dir, fitted.held_out, job)
     _write_licences(container.output_dir, job, parent)
     phases.begin("export", "exporting to ONNX and checking it against PyTorch")
-    manifest, difference = _export(net, job, source, temperature, thresholds, container)
+    manifest, check = _export(net, job, source, val_split, temperature, thresholds, container)
     phases.begin("", "")
     metrics: dict[str, str | float] = {
         "digest": digest(manifest),
         **numbers,
         "temperature": temperature,
-        "export_difference": difference,
+        "export_difference": check.difference,
+        "export_images": check.images_checked,
         "train_images": len(train_split),
         "val_images": len(val_split),
         "cross_validation_folds": fitted.held_out.folds,
@@ -419,22 +419,31 @@ def _export(
     net: "Classifier",
     job: Job,
     source: "DataSource",
+    val_split: "LabelledImages",
     temperature: float,
     thresholds: dict[str, float],
     container: JobContainer,
-) -> tuple[ArtefactManifest, float]:
+) -> tuple[ArtefactManifest, ExportCheck]:
     """Write the artefact's members, and compare the graph with the net on real images.
 
+    Args:
+        net: the trained net.
+        job: the training job.
+        source: the data set.
+        val_split: the validation images.
+        temperature: divides the logits.
+        thresholds: probability by label (multi_label only).
+        container: gives the folders.
+
     Returns:
-        The manifest, and the largest absolute difference of a probability.
+        The manifest, and the result of the comparison.
     """
     import numpy as np
     import torch
 
     from training.artefact import export
-    from training.artefact.predictor import OnnxPredictor
+    from training.artefact.export_check import check_export
 
-    size = net.preprocessing.size
     serving = export.ServingNet(
         net, preprocessing=net.preprocessing, temperature=temperature, task=job.task
     )
@@ -448,11 +457,19 @@ def _export(
         thresholds=thresholds,
         opset=export.OPSET,
     )
-    images = source.originals("val", EVIDENCE_IMAGES, size)
-    expected = export.probabilities_of(serving, images)
-    write_evidence(container.output_dir / EVIDENCE, images, expected)
-    answered = OnnxPredictor(folder).predict_images(images)
-    return manifest, float(np.abs(answered - expected).max())
+    known = np.setdiff1d(np.arange(len(val_split)), val_split.unknown())
+    check, evidence = check_export(
+        serving,
+        folder,
+        source.originals("val", net.preprocessing.size),
+        of=len(val_split),
+        features=np.empty((0, 0)) if val_split.features is None else val_split.features[known],
+        earlier=container.optional_channel(CHECKED_BODIES),
+    )
+    write_evidence(container.output_dir / EVIDENCE, evidence.images, evidence.probabilities)
+    path = container.output_dir / EXPORT_CHECK
+    path.write_text(check.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return manifest, check
 
 
 def _description(job: Job, net: "Classifier") -> dict[str, object]:

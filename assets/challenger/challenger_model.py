@@ -308,8 +308,7 @@ class _Contest:
     def _export(self, trained: TrainedJob) -> tuple[float, bool]:
         """Compare the graph with the net, and record the verdict that a release asks for."""
         key = self.compute.model_key(trained.name)
-        evidence = trained.outputs["export_check.npz"]
-        difference, images = export_difference(self.store, key, evidence)
+        difference, images = export_difference(self.store, key, trained.outputs)
         bound = self.line.gates.max_export_difference
         verdict = record_verdict(
             self.store,

@@ -4,10 +4,13 @@ import io
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from object_store.contents.damage import DamagedObject
+from object_store.contents.reading import parse_object
 from object_store.store import ObjectStore
+from training.artefact.checked_export import EXPORT_CHECK, ExportCheck
 
 _UNREADABLE = (
     ValueError,
@@ -21,19 +24,25 @@ _UNREADABLE = (
 """Errors that NumPy raises for a damaged ``.npz``."""
 
 
-def export_difference(store: ObjectStore, model_key: str, evidence: bytes) -> tuple[float, int]:
+def export_difference(
+    store: ObjectStore, model_key: str, outputs: Mapping[str, bytes]
+) -> tuple[float, int]:
     """Return the largest absolute difference of a probability between the ONNX graph and torch.
+
+    The training job compared them on many images. On some of these, its evidence, the stored artefact
+    answers again here.
 
     Args:
         store: holds the artefact.
         model_key: key of the artefact.
-        evidence: bytes of the training job's ``.npz``: images and torch's probabilities for them.
+        outputs: files of the training job, by name.
 
     Returns:
         The difference (0 to 1) and the number of images.
 
     Raises:
-        DamagedObject: the evidence or the artefact cannot be read.
+        DamagedObject: the evidence, the job's check or the artefact cannot be read.
+        KeyMissing: the job wrote no evidence.
     """
     import numpy as np
 
@@ -42,15 +51,21 @@ def export_difference(store: ObjectStore, model_key: str, evidence: bytes) -> tu
     from training.artefact.predictor import OnnxPredictor
     from training.errors import ArtefactError
 
+    outputs_key = f"{model_key.rpartition('/')[0]}/output.tar.gz"
+    evidence = outputs["export_check.npz"]
     try:
         images, expected = read_evidence(io.BytesIO(evidence))
     except _UNREADABLE as error:
-        key = f"{model_key.rpartition('/')[0]}/output.tar.gz"
-        raise DamagedObject(key, f"its evidence: {error}", store.url) from None
+        raise DamagedObject(outputs_key, f"its evidence: {error}", store.url) from None
+    checked = ExportCheck(difference=0.0, images=len(images))  # jobs of older code wrote none
+    if EXPORT_CHECK in outputs:
+        given = parse_object(store, outputs_key, outputs[EXPORT_CHECK], ExportCheck)
+        checked = ExportCheck.model_validate(given)
     with tempfile.TemporaryDirectory(prefix="imgclf-") as scratch:
         try:
             unpack(store.get(model_key), Path(scratch) / "model")
         except ArtefactError as error:
             raise DamagedObject(model_key, str(error), store.url) from None
         answered = OnnxPredictor(Path(scratch) / "model").predict_images(images)
-    return float(np.abs(answered - expected).max()), len(images)
+    again = float(np.abs(answered - expected).max())
+    return float(np.maximum(again, checked.difference)), checked.images_checked  # NaN if one is

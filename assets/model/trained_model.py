@@ -15,7 +15,12 @@ from assets.dataset.versions import DATASETS, dataset_prefix, read_card
 from assets.line import OWNERS, Line, fingerprint
 from assets.model.start_point import CHANNEL, START_FROM, StartPoint, find_start
 from assets.model.tracking import TrainingTracker
-from assets.model.training_features import features_channel, keep_training_features
+from assets.model.training_features import (
+    checked_bodies_channel,
+    features_channel,
+    keep_checked_body,
+    keep_training_features,
+)
 from assets.model.tuned import Configured, configured, newest_tuned
 from assets.pictures import optional_picture, picture
 from assets.policies import TrainingPolicy
@@ -282,6 +287,7 @@ def run_training(
     card = read_card(store, version)
     spec = training_job(hyperparameters, card, line.weights_dir)
     spec.channels.update(features_channel(context, store, hyperparameters, version))
+    spec.channels.update(checked_bodies_channel(context, store, hyperparameters))
     if start is not None:
         spec.channels[CHANNEL] = start.channel
         context.log.info(f"it starts from the weights of {start.model_version}")
@@ -295,6 +301,7 @@ def run_training(
     outputs = compute.outputs(spec.name, spec.kind)
     if not result.reused:
         keep_training_features(context, store, outputs)
+        keep_checked_body(context, store, outputs)
     key = f"models/{spec.name}/output/output.tar.gz"
     metrics = parse_object(store, key, outputs["metrics.json"], _Metrics)
     tracked = tracker.log(metrics, outputs, result.times)

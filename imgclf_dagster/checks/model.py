@@ -50,8 +50,8 @@ def export_matches_training(
     if found is None:
         return nothing_to_judge("trained_model")
     version, digest = found.model_version, found.digest
-    evidence = compute.open_output(version, "export_check.npz", "training")
-    difference, images = export_difference(store, compute.model_key(version), evidence)
+    outputs = compute.outputs(version, "training")
+    difference, images = export_difference(store, compute.model_key(version), outputs)
     bound = line.gates.max_export_difference
     return judge(
         store,

@@ -12,6 +12,9 @@ from torch import nn
 from training.artefact.artefact import Task
 from training.images.preprocessing import Preprocessing, resize_to_squares
 
+_BATCH = 8
+"""Images that the net computes at a time: more take no less time."""
+
 OPSET = 20
 """ONNX opset: the first with antialiased resizing and gelu in all runtimes used here."""
 
@@ -42,9 +45,16 @@ class ServingNet(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Compute probabilities: uint8 [batch, height, width, 3] → float32 [batch, classes]."""
+        return self.probabilities(self.net(self.squares(image)))
+
+    def squares(self, image: torch.Tensor) -> torch.Tensor:
+        """Resize: uint8 [batch, height, width, 3] → float32 [batch, 3, size, size] in 0…255."""
         how = self.preprocessing
-        squares = resize_to_squares(image, how.size, how.interpolation, how.resize)
-        logits = self.net(squares) / self.temperature
+        return resize_to_squares(image, how.size, how.interpolation, how.resize)
+
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """Compute probabilities from logits: float32 [batch, classes], both."""
+        logits = logits / self.temperature
         return logits.sigmoid() if self.task == "multi_label" else logits.softmax(dim=1)
 
 
@@ -103,5 +113,15 @@ def _strip(model: "onnx.ModelProto") -> None:  # type: ignore[name-defined]  # n
 @torch.inference_mode()
 def probabilities_of(serving: ServingNet, images: Sequence[np.ndarray]) -> np.ndarray:
     """Compute torch's probabilities of images (each uint8 [height, width, 3]): float32 [n, classes]."""
-    answers = [serving(torch.from_numpy(image.copy())[None])[0] for image in images]
-    return torch.stack(answers).numpy()
+    squares = [serving.squares(torch.from_numpy(image.copy())[None]) for image in images]
+    # Channels last, convolutions on a CPU take a third less time, and the same net computes.
+    batches = torch.cat(squares).to(memory_format=torch.channels_last).split(_BATCH)
+    return torch.cat([serving.probabilities(serving.net(batch)) for batch in batches]).numpy()
+
+
+@torch.inference_mode()
+def head_probabilities_of(serving: ServingNet, features: np.ndarray) -> np.ndarray:
+    """Compute torch's probabilities from features, float32 [n, d], of a ``Classifier``: float32 [n, classes]."""
+    head = serving.net.get_submodule("head")
+    found: np.ndarray = serving.probabilities(head(torch.from_numpy(features))).numpy()
+    return found

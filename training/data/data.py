@@ -7,7 +7,6 @@ import shlex
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -33,6 +32,9 @@ Progress = Callable[[int, int], None]
 
 Known = Callable[[list[str]], np.ndarray]
 """Images (sha256) → float16 [n, d], their known features; NaN for an image without."""
+
+_ROWS = 256
+"""Rows of a manifest that are turned into Python objects at a time."""
 
 _CHUNK = 256
 """Images decoded between two writes, which bounds memory."""
@@ -147,25 +149,24 @@ class DataSource:
         targets = _targets(rows, self.labels, self.task)
         return LabelledImages(np.load(path, mmap_mode="r"), targets, rows, aside, features)
 
-    def originals(self, name: str, most: int, size: int) -> list[np.ndarray]:
-        """Decode the first images of a split without resizing, as the exported graph takes them.
+    def originals(self, name: str, size: int) -> Iterator[np.ndarray]:
+        """Decode the images of a split one by one, without resizing, as the exported graph takes them.
 
         Args:
             name: of the split.
-            most: how many to return at most.
             size: width and height in pixels of the squares that the graph makes of them.
 
-        Returns:
+        Yields:
             uint8 [height, width, 3] each; images that cannot be read are left out.
         """
-        found: list[np.ndarray] = []
         with ShardReader(self.root) as reader:
-            for row in self.rows(name).to_pylist():
-                with suppress(UnreadableImage):
-                    found.append(load_pixels(Sample.from_row(row), reader, size))
-                if len(found) == most:
-                    break
-        return found
+            for rows in self.rows(name).to_batches(_ROWS):
+                for row in rows.to_pylist():
+                    try:
+                        pixels = load_pixels(Sample.from_row(row), reader, size)
+                    except UnreadableImage:
+                        continue
+                    yield pixels
 
     def rows(self, name: str) -> pa.Table:
         """Return the manifest's rows of split ``name``, sorted by SHA-256.

@@ -11,8 +11,14 @@ import pytest
 
 from assets.model import training_features
 from assets.model.feature_store import read_features, stored_features
-from assets.model.training_features import features_channel, keep_training_features
+from assets.model.training_features import (
+    checked_bodies_channel,
+    features_channel,
+    keep_checked_body,
+    keep_training_features,
+)
 from object_store.store import ObjectStore
+from training.artefact.checked_export import CheckedBody, ExportCheck
 from training.config import Hyperparameters
 from training.embedding.features import FEATURES_SCHEMA, packed_features
 from training.embedding.reuse import BACKBONE, TRAINING_FEATURES
@@ -94,3 +100,28 @@ def test_damage_is_only_a_warning(store: ObjectStore) -> None:
     assert "is damaged" in context.warnings[1]
     keep_training_features(context, store, _outputs(slice(0, 4)))
     assert features_channel(context, store, PROBE, "v")
+
+
+def test_the_check_of_an_export_is_given_to_the_next_job(store: ObjectStore) -> None:
+    context = _Context()
+    assert checked_bodies_channel(context, store, PROBE) == {}
+    body = CheckedBody(body="b0d4", images=256, difference=1e-6, model_version="train-0")
+    made = ExportCheck(difference=1e-6, images=256, body=body)
+    borrowed = ExportCheck(difference=0.0, images=16, features=256, body=body)
+    unsplit = ExportCheck(difference=0.0, images=256)
+    for check in (borrowed, unsplit):
+        keep_checked_body(context, store, {"export_check.json": check.model_dump_json().encode()})
+    keep_checked_body(context, store, {})
+    assert checked_bodies_channel(context, store, PROBE) == {}
+
+    for _ in range(2):  # as a job that is read again
+        keep_checked_body(context, store, {"export_check.json": made.model_dump_json().encode()})
+    channel = checked_bodies_channel(context, store, PROBE)["checked-bodies"]
+    (key,) = channel.keys
+    assert key == f"{channel.prefix}b0d4-0256.json"
+    assert CheckedBody.model_validate_json(store.get(key)) == body
+    assert checked_bodies_channel(context, store, Hyperparameters(recipe="finetune")) == {}
+    assert context.warnings == []
+
+    keep_checked_body(context, store, {"export_check.json": b"{"})
+    assert "is not stored" in context.warnings[0]

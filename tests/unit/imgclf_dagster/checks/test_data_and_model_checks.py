@@ -17,12 +17,14 @@ from imgclf_dagster.checks import dataset as dataset_checks
 from imgclf_dagster.checks.model import GATES, export_difference, gate_checks
 from object_store.contents.damage import DamagedObject
 from object_store.store import ObjectStore
+from training.artefact.checked_export import CheckedBody, ExportCheck
 from training.artefact.evidence import write_evidence
 from training.errors import ArtefactError
 
 pytestmark = pytest.mark.unit
 
 KEY = "models/train-1/output/model.tar.gz"
+BODY = CheckedBody(body="b", images=256, difference=0.0, model_version="train-0")
 
 
 @pytest.fixture
@@ -63,7 +65,11 @@ def test_the_export_is_compared_on_the_images_of_the_training(
 
     monkeypatch.setattr(training.artefact.artefact, "unpack", unpack)
     monkeypatch.setattr(training.artefact.predictor, "OnnxPredictor", Predictor)
-    assert export_difference(store, KEY, evidence) == (0.5, 2)
+    outputs = {"export_check.npz": evidence}
+    assert export_difference(store, KEY, outputs) == (0.5, 2)
+    by_job = ExportCheck(difference=0.6, images=16, features=256, body=BODY)
+    outputs["export_check.json"] = by_job.model_dump_json().encode()
+    assert export_difference(store, KEY, outputs) == (0.6, 256)
     assert seen[0] == seen[1]
     assert seen[0].name == "model"
 
@@ -89,7 +95,7 @@ def test_evidence_that_cannot_be_read_is_damage_of_the_job_s_output(
     store: ObjectStore, evidence: bytes, damaged: Callable[[bytes], bytes]
 ) -> None:
     with pytest.raises(DamagedObject) as raised:
-        export_difference(store, KEY, damaged(evidence))
+        export_difference(store, KEY, {"export_check.npz": damaged(evidence)})
     assert raised.value.key == "models/train-1/output/output.tar.gz"
     assert raised.value.flaw.startswith("its evidence: ")
     assert store.url in str(raised.value)
@@ -105,7 +111,7 @@ def test_a_damaged_artefact_is_named_by_its_key(
 
     monkeypatch.setattr(training.artefact.artefact, "unpack", unpack)
     with pytest.raises(DamagedObject) as raised:
-        export_difference(store, KEY, evidence)
+        export_difference(store, KEY, {"export_check.npz": evidence})
     assert (raised.value.key, raised.value.flaw) == (KEY, "cut")
     assert store.url in str(raised.value)
 

@@ -48,7 +48,7 @@ def test_a_split_holds_the_images_squashed_and_their_targets(
 ) -> None:
     source = _source(training_job(tmp_path, _images(5)))
     split = source.split("train", _sized(16), _ignore)
-    originals = source.originals("train", 5, 16)
+    originals = source.originals("train", 16)
     for image, original in zip(split.images, originals, strict=True):
         assert np.array_equal(image, resized_to_square(original, _sized(16)))
     labels = [row[0] for row in split.rows["labels"].to_pylist()]
@@ -89,7 +89,7 @@ def test_images_that_cannot_be_read_are_set_aside_and_the_rest_is_whole(
     for path in source.cache.iterdir():
         path.unlink()
     assert np.array_equal(source.split("train", _sized(16), _ignore).images, expected)
-    assert len(source.originals("train", 12, 16)) == 11
+    assert len(list(source.originals("train", 16))) == 11
 
 
 def test_a_split_of_which_most_cannot_be_read_stops_the_job(

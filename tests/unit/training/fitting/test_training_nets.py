@@ -214,7 +214,7 @@ def test_what_is_trained_is_exported_with_its_temperature(
     container: Any = SimpleNamespace(model_dir=tmp_path)
     nothing: Any = None
     with pytest.raises(Exported) as reported:
-        _export(net, job, nothing, 2.5, {}, container)
+        _export(net, job, nothing, nothing, 2.5, {}, container)
     assert reported.value.args == (2.5, how, "multi_label")
 
 
