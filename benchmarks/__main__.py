@@ -30,6 +30,7 @@ NAMES = [
     "transfer",
     "sagemaker_overhead",
     "label_efficiency",
+    "exploration_share",
     "annotator_hour",
     "learning_curve_forecast",
     "dealing",
