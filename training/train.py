@@ -7,7 +7,8 @@ architecture whose weights are not downloaded, ``weights-0``, ``weights-1`` … 
 that starts from a model. Outputs: the artefact's members in the model folder; ``metrics.json``,
 ``cross_validation.json`` of a probe with few validation images, ``history.json`` with
 ``epoch_times.json``, ``history.png``, ``augmented_batch.jpg``,
-``export_check.json`` and ``export_check.npz`` (some of its images), and TensorBoard's files (``tensorboard/``) in the output folder.
+``export_check.json`` and ``export_check.npz`` (some of its images), ``served_precision.json`` if
+another precision than fp32 was asked for, and TensorBoard's files (``tensorboard/``) in the output folder.
 """
 
 import json
@@ -192,6 +193,7 @@ def train(
     _write_licences(container.output_dir, job, parent)
     phases.begin("export", "exporting to ONNX and checking it against PyTorch")
     manifest, check = _export(net, job, source, val_split, temperature, thresholds, container)
+    manifest, precision = _lowered(manifest, job, source, container, phases)
     phases.begin("", "")
     metrics: dict[str, str | float] = {
         "digest": digest(manifest),
@@ -199,6 +201,7 @@ def train(
         "temperature": temperature,
         "export_difference": check.difference,
         "export_images": check.images_checked,
+        **precision,
         "train_images": len(train_split),
         "val_images": len(val_split),
         "cross_validation_folds": fitted.held_out.folds,
@@ -470,6 +473,50 @@ def _export(
     path = container.output_dir / EXPORT_CHECK
     path.write_text(check.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return manifest, check
+
+
+def _lowered(
+    manifest: ArtefactManifest,
+    job: Job,
+    source: "DataSource",
+    container: JobContainer,
+    phases: Phases,
+) -> tuple[ArtefactManifest, dict[str, str | float]]:
+    """Try the precision that the job asks for on the exported model.
+
+    Args:
+        manifest: of the exported model.
+        job: the training job.
+        source: the data set.
+        container: gives the folders.
+        phases: is told the result.
+
+    Returns:
+        The manifest of the model as it is served, and numbers for the metadata.
+    """
+    asked = job.parameters.export_precision
+    if asked == "fp32":
+        return manifest, {}
+    from training.artefact.precision import SERVED_PRECISION, lower_precision
+
+    phases.begin("precision", f"trying {asked}")
+    manifest, trial = lower_precision(
+        container.model_dir,
+        manifest,
+        asked,
+        calibration=source.originals("train", manifest.input_size),
+        validation=source.labelled_originals("val", manifest.input_size),
+        scratch=container.scratch_dir,
+    )
+    phases.say(f"served in {manifest.precision} ({asked} was asked for): {trial.reason}")
+    path = container.output_dir / SERVED_PRECISION
+    path.write_text(trial.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    numbers = trial.model_dump(exclude={"asked", "kept", "reason", "images"})
+    return manifest, {
+        "served_precision": manifest.precision,
+        "served_precision_reason": trial.reason,
+        **{f"precision_{name}": value for name, value in numbers.items()},
+    }
 
 
 def _description(job: Job, net: "Classifier") -> dict[str, object]:

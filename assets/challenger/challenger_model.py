@@ -13,7 +13,7 @@ from assets.dataset.versions import read_card
 from assets.evaluation.champion import find_champion, unless_seen
 from assets.evaluation.evaluation_job import renamed_since
 from assets.line import OWNERS, Line, fingerprint
-from assets.model.export_difference import export_difference
+from assets.model.export_difference import ExportDifference, export_difference
 from assets.model.start_point import START_FROM, StartPoint, find_start
 from assets.model.trained_model import (
     TrainedJob,
@@ -157,8 +157,8 @@ class _Result:
         opponent: model version that it was compared with; empty: with none.
         trained: its job; ``None``: none was trained.
         estimate_s: planned duration of the job in seconds.
-        difference: of a probability between graph and net.
-        passed: whether that difference is within the bound.
+        export: the difference between graph and net, as text.
+        passed: whether that difference is within its bound.
         jobs: names of the comparisons, the one with ``opponent`` first.
     """
 
@@ -167,7 +167,7 @@ class _Result:
     opponent: str = ""
     trained: TrainedJob | None = None
     estimate_s: float = 0.0
-    difference: float = 0.0
+    export: str = "no challenger was trained"
     passed: bool = True
     jobs: tuple[str, ...] = ()
 
@@ -218,11 +218,7 @@ class _Result:
         checked = dg.AssetCheckResult(
             check_name=EXPORT_CHECK,
             passed=self.passed,
-            metadata={
-                "reason": f"largest difference of a probability: {self.difference:.2g}"
-                if trained
-                else "no challenger was trained"
-            },
+            metadata={"reason": self.export},
         )
         version = trained.digest if trained and self.won else KEPT
         return dg.MaterializeResult(
@@ -285,7 +281,8 @@ class _Contest:
         # A newer model may have been trained meanwhile.
         other = require_materialization(self.context.instance, self.store, TrainedModelRecord)
         difference, passed = self._export(trained)
-        found = _Result(False, "", other.model_version, trained, estimate_s, difference, passed)
+        text = difference.text(self.line.gates.max_export_difference)
+        found = _Result(False, "", other.model_version, trained, estimate_s, text, passed)
         if other.digest == trained.digest:
             return replace(found, reason="it is the same model")
         if why := self._unlike(trained.dataset_version, other.dataset_version):
@@ -305,20 +302,19 @@ class _Contest:
         jobs = (job, *([job_of_champion] if job_of_champion else []))
         return replace(found, won=won, reason=reason, jobs=jobs)
 
-    def _export(self, trained: TrainedJob) -> tuple[float, bool]:
+    def _export(self, trained: TrainedJob) -> tuple[ExportDifference, bool]:
         """Compare the graph with the net, and record the verdict that a release asks for."""
         key = self.compute.model_key(trained.name)
-        difference, images = export_difference(self.store, key, trained.outputs)
+        difference = export_difference(self.store, key, trained.outputs)
         bound = self.line.gates.max_export_difference
         verdict = record_verdict(
             self.store,
             subject=f"trained_model/{trained.name}",
             check=EXPORT_CHECK,
-            passed=difference <= bound,
+            passed=difference.within(bound),
             digest=trained.digest,
-            reason=f"largest difference of a probability on {images} images: {difference:.2g} "
-            f"(bound {bound:g})",
-            numbers={"largest_difference": difference, "images": images},
+            reason=difference.text(bound),
+            numbers={"largest_difference": difference.largest, "images": difference.images},
         )
         return difference, verdict.passed
 

@@ -8,6 +8,7 @@ from assets.evaluation.gates import (
     calibration_within_bound,
     no_slice_regression,
 )
+from assets.model.export_difference import ExportDifference
 from assets.policies import GatePolicy
 from training.evaluation.report import EvaluationReport
 
@@ -19,7 +20,7 @@ def judge_challenger(
     against_candidate: Mapping[str, Any],
     against_champion: Mapping[str, Any] | None,
     policy: GatePolicy,
-    export_difference: float,
+    export: ExportDifference,
 ) -> tuple[bool, str]:
     """Decide whether a challenger becomes the candidate.
 
@@ -32,7 +33,7 @@ def judge_challenger(
         against_champion: report beside the model in production; ``None``: there is none to compare
             with.
         policy: bounds of the gates.
-        export_difference: largest difference of a probability between the ONNX graph and torch.
+        export: the difference between the exported graph and torch.
 
     Returns:
         Whether it does, and a sentence for people.
@@ -53,10 +54,8 @@ def judge_challenger(
         beside = EvaluationReport.model_validate(against_champion)
         gates += [beats_champion(beside, policy), no_slice_regression(beside, policy)]
     faults += [f"{gate.name}: {gate.reason}" for gate in gates if not gate.passed]
-    if export_difference > policy.max_export_difference:
-        faults.append(
-            f"export_matches_training: the exported graph differs by {export_difference:.2g}"
-        )
+    if not export.within(policy.max_export_difference):
+        faults.append(f"export_matches_training: {export.text(policy.max_export_difference)}")
     if not is_better:
         return False, f"it is not better: {scores}"
     if faults:

@@ -51,17 +51,16 @@ def export_matches_training(
         return nothing_to_judge("trained_model")
     version, digest = found.model_version, found.digest
     outputs = compute.outputs(version, "training")
-    difference, images = export_difference(store, compute.model_key(version), outputs)
+    difference = export_difference(store, compute.model_key(version), outputs)
     bound = line.gates.max_export_difference
     return judge(
         store,
         check="export_matches_training",
         subject=f"trained_model/{version}",
-        passed=difference <= bound,
+        passed=difference.within(bound),
         digest=digest,
-        reason=f"largest difference of a probability on {images} images: {difference:.2g} "
-        f"(bound {bound:g})",
-        numbers={"largest_difference": difference, "images": images},
+        reason=difference.text(bound),
+        numbers={"largest_difference": difference.largest, "images": difference.images},
     )
 
 

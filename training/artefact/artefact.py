@@ -17,7 +17,7 @@ from typing import IO, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from training.config import Resize
+from training.config import ExportPrecision, Resize
 from training.errors import ArtefactError
 from training.images.preprocessing import Interpolation
 
@@ -37,7 +37,7 @@ class ArtefactManifest(BaseModel):
 
     ``thresholds`` holds a probability for each label (multi_label only); ``temperature``
     divides the logits and is already inside the ONNX graph, as is the resizing
-    (``interpolation``, ``resize``); ``members`` maps the name of each other file of the artefact to its sha256
+    (``interpolation``, ``resize``); ``precision`` is the one that it is served in; ``members`` maps the name of each other file of the artefact to its sha256
     (hex).
     """
 
@@ -57,6 +57,7 @@ class ArtefactManifest(BaseModel):
     architecture: str
     opset: int = Field(ge=1)
     members: dict[str, str]
+    precision: ExportPrecision = "fp32"
     created_by: str
 
     @model_validator(mode="after")
@@ -72,9 +73,9 @@ class ArtefactManifest(BaseModel):
 
     def canonical(self) -> bytes:
         """Return the bytes of ``manifest.json``; equal manifests give equal bytes."""
-        # Manifests of older versions have neither field and mean these values: their bytes, and so
-        # the models' digests, must stay.
-        former = {"interpolation": "bilinear", "resize": "squash"}
+        # Manifests of older versions have none of these fields and mean these values: their bytes, and
+        # so the models' digests, must stay.
+        former = {"interpolation": "bilinear", "resize": "squash", "precision": "fp32"}
         absent = {name for name, value in former.items() if getattr(self, name) == value}
         return (self.model_dump_json(indent=2, exclude=absent) + "\n").encode()
 

@@ -3,6 +3,7 @@
 Evaluation and serving use the same class, so that the evaluated model is the served one.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,10 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training.artefact.artefact import ONNX_MODEL, ArtefactManifest, digest, read_artefact_manifest
+from training.artefact.openvino_session import OpenVinoSession
+from training.config import ExportPrecision
 from training.errors import ArtefactError
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
+
+log = logging.getLogger("training")
 
 MAX_BATCH_IMAGES = 8
 """Most images per call of ONNX Runtime. On CPUs larger batches are slower: MobileNetV2 at 160 px
@@ -45,7 +50,7 @@ class OnnxPredictor:
         """
         self.manifest: ArtefactManifest = read_artefact_manifest(folder)
         self.digest: str = digest(self.manifest)
-        self._session = session_of(folder / ONNX_MODEL, threads)
+        self._session = _session(folder / ONNX_MODEL, self.manifest.precision, threads)
         _check_signature(self._session, len(self.labels), folder)
 
     @property
@@ -141,6 +146,24 @@ def batches(images: Sequence[np.ndarray]) -> Iterator[list[int]]:
             yield indices[start : start + size]
 
 
+def _session(
+    graph: Path, precision: ExportPrecision, threads: int | None
+) -> "InferenceSession | OpenVinoSession":
+    """Load a graph for prediction in a precision; see ``session_of``."""
+    if precision != "bf16":
+        return session_of(graph, threads)
+    import joblib  # type: ignore[import-untyped] # has no types
+
+    try:
+        return OpenVinoSession(graph, threads or joblib.cpu_count())
+    except ImportError:
+        log.warning(
+            "the model was exported for bfloat16, and OpenVINO is not installed: ONNX Runtime serves "
+            "it in float32, which is slower and more exact; pip install openvino"
+        )
+        return session_of(graph, threads)
+
+
 def session_of(graph: Path | bytes, threads: int | None = None) -> "InferenceSession":
     """Load a graph for prediction on the CPU.
 
@@ -151,7 +174,7 @@ def session_of(graph: Path | bytes, threads: int | None = None) -> "InferenceSes
     Raises:
         ArtefactError: ONNX Runtime cannot load it.
     """
-    import joblib  # type: ignore[import-untyped] # has no types
+    import joblib
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -171,7 +194,9 @@ def session_of(graph: Path | bytes, threads: int | None = None) -> "InferenceSes
         raise ArtefactError(f"{what} cannot be loaded: {error}") from error
 
 
-def _check_signature(session: "InferenceSession", labels: int, folder: Path) -> None:
+def _check_signature(
+    session: "InferenceSession | OpenVinoSession", labels: int, folder: Path
+) -> None:
     takes = [(value.name, value.type, len(value.shape)) for value in session.get_inputs()]
     gives = [(value.name, value.type, value.shape[-1:]) for value in session.get_outputs()]
     if takes != [("image", "tensor(uint8)", 4)] or gives != [

@@ -159,6 +159,13 @@ class DataSource:
         Yields:
             uint8 [height, width, 3] each; images that cannot be read are left out.
         """
+        for _, pixels in self.labelled_originals(name, size):
+            yield pixels
+
+    def labelled_originals(
+        self, name: str, size: int
+    ) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
+        """As ``originals``, each with its labels before it."""
         with ShardReader(self.root) as reader:
             for rows in self.rows(name).to_batches(_ROWS):
                 for row in rows.to_pylist():
@@ -166,7 +173,7 @@ class DataSource:
                         pixels = load_pixels(Sample.from_row(row), reader, size)
                     except UnreadableImage:
                         continue
-                    yield pixels
+                    yield tuple(row["labels"]), pixels
 
     def rows(self, name: str) -> pa.Table:
         """Return the manifest's rows of split ``name``, sorted by SHA-256.

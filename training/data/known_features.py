@@ -63,7 +63,8 @@ class KnownFeatures:
         say: Callable[[str], object],
         warn: Callable[[str], object],
     ) -> Self | None:
-        """Read what is known; ``None`` for a model that is not a probe's, or cannot be split.
+        """Read what is known; ``None`` for a model that is not a probe's, is served in another
+        precision than fp32, or cannot be split.
 
         Args:
             model: to be evaluated.
@@ -73,7 +74,8 @@ class KnownFeatures:
             say: is told how many features were known.
             warn: is told why they are not used.
         """
-        split = SplitModel.load(artefact) if model.manifest.recipe == "probe" else None
+        probed = model.manifest.recipe == "probe" and model.manifest.precision == "fp32"
+        split = SplitModel.load(artefact) if probed else None
         if split is None:
             return None
         known = _read(earlier / TEST_FEATURES, split, warn) if earlier else {}

@@ -1,11 +1,13 @@
 """A challenger becomes the candidate for one reason, and fails for others."""
 
+import math
 from typing import Any
 
 import pytest
 
 from assets.challenger.comparison import judge_challenger
 from assets.evaluation.candidate import candidate_of
+from assets.model.export_difference import ExportDifference
 from assets.policies import GatePolicy
 from assets.records.challenger_model import ChallengerModelRecord
 from assets.records.trained_model import TrainedModelRecord
@@ -56,7 +58,8 @@ def judged(
     difference: float = 0.0,
     **policy: float,
 ) -> tuple[bool, str]:
-    return judge_challenger(beside, champion, GatePolicy(**policy), difference)
+    export = ExportDifference(difference, 256, 0.0, "fp32")
+    return judge_challenger(beside, champion, GatePolicy(**policy), export)
 
 
 def test_a_higher_score_on_the_same_images_wins() -> None:
@@ -85,7 +88,8 @@ def test_a_better_one_fails_by_each_gate_that_the_candidate_has_to_pass() -> Non
         (judged(lost_a), "no_slice_regression: recall lost against train-probe: a 0.400"),
         (judged(unsure), "calibration_within_bound: calibration error 0.4000"),
         (judged(champion=champion), "beats_champion: macro-F1 0.9500 against 0.9700"),
-        (judged(difference=0.5), "export_matches_training"),
+        (judged(difference=0.5), "export_matches_training: largest difference of a probability"),
+        (judged(difference=math.nan), "export_matches_training"),
     ):
         won, reason = given
         assert not won

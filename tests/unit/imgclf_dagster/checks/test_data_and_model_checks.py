@@ -13,6 +13,7 @@ import pytest
 
 import training.artefact.artefact
 import training.artefact.predictor
+from assets.model.export_difference import ExportDifference
 from imgclf_dagster.checks import dataset as dataset_checks
 from imgclf_dagster.checks.model import GATES, export_difference, gate_checks
 from object_store.contents.damage import DamagedObject
@@ -56,6 +57,8 @@ def test_the_export_is_compared_on_the_images_of_the_training(
         return folder
 
     class Predictor:
+        manifest = SimpleNamespace(precision="fp32")
+
         def __init__(self, folder: Path) -> None:
             seen.append(folder)
 
@@ -66,12 +69,41 @@ def test_the_export_is_compared_on_the_images_of_the_training(
     monkeypatch.setattr(training.artefact.artefact, "unpack", unpack)
     monkeypatch.setattr(training.artefact.predictor, "OnnxPredictor", Predictor)
     outputs = {"export_check.npz": evidence}
-    assert export_difference(store, KEY, outputs) == (0.5, 2)
+    found = export_difference(store, KEY, outputs)
+    assert found == ExportDifference(0.5, 2, 0.5, "fp32")
     by_job = ExportCheck(difference=0.6, images=16, features=256, body=BODY)
     outputs["export_check.json"] = by_job.model_dump_json().encode()
-    assert export_difference(store, KEY, outputs) == (0.6, 256)
+    found = export_difference(store, KEY, outputs)
+    assert found == ExportDifference(0.6, 256, 0.5, "fp32")
+    assert found.largest == 0.6
+    Predictor.manifest.precision = "bf16"
+    assert export_difference(store, KEY, outputs).precision == "bf16"
     assert seen[0] == seen[1]
     assert seen[0].name == "model"
+
+
+@pytest.mark.parametrize(
+    ("exported", "served", "precision", "within"),
+    [
+        (1e-3, 1e-3, "fp32", True),
+        (1e-3, 2e-3, "fp32", False),
+        (2e-3, 0.0, "fp32", False),
+        (float("nan"), 0.0, "fp32", False),
+        (0.0, float("nan"), "fp32", False),
+        (1e-3, 0.25, "bf16", True),
+        (1e-3, 0.26, "bf16", False),
+        (2e-3, 0.1, "bf16", False),
+        (1e-3, 0.35, "int8", True),
+        (1e-3, float("nan"), "int8", False),
+    ],
+)
+def test_each_precision_has_a_bound_of_its_own(
+    *, exported: float, served: float, precision: Any, within: bool
+) -> None:
+    found = ExportDifference(exported, 256, served, precision)
+    assert found.within(1e-3) == within
+    assert "on 256 images" in found.text(1e-3)
+    assert ("served in" in found.text(1e-3)) == (precision != "fp32")
 
 
 def _changed(evidence: bytes) -> bytes:
