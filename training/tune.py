@@ -69,6 +69,7 @@ class SearchJob:
     """A search, as its container describes it.
 
     Attributes:
+        name: of the job.
         method: trials: all that the space declares; learning_rate: a range test of that alone.
         base: hyperparameters of what is not searched.
         space: what is searched.
@@ -80,6 +81,7 @@ class SearchJob:
         weights: file of pretrained weights by net; ``None``: it is downloaded.
     """
 
+    name: str
     method: Method
     base: Hyperparameters
     space: SearchSpace
@@ -105,6 +107,7 @@ class SearchJob:
             space = SearchSpace.model_validate_json(given["space"])
             files = weights_in(container, "+".join(space.architectures))
             return cls(
+                name=given.get("search", "hyperparameters"),
                 method=json.loads(given["method"]),
                 base=Hyperparameters.from_strings(given),
                 space=space,
@@ -172,7 +175,8 @@ def _searched(
 ) -> SearchResult:
     """Try configurations, and write the study and its pictures; see :func:`tune`."""
     phases.begin("search", _plan(job))
-    search = Search(container.checkpoint_dir, job.space, job.base.seed, phases.say)
+    folder = container.checkpoint_dir
+    search = Search(folder, job.space, job.base.seed, phases.say, job.name)
     search.run(job.limits, _Trials(job, source, container, phases).train)
     best, states = search.best, [trial.state.name for trial in search.ended()]
     phases.begin("pictures", "")
@@ -180,7 +184,8 @@ def _searched(
         draw_search(container.output_dir, search.study)
     (container.output_dir / TRIALS).write_text(json.dumps(search.table()), encoding="utf-8")
     copied = container.output_dir / f".{STUDY}"
-    copied.write_bytes((container.checkpoint_dir / STUDY).read_bytes())
+    copied.unlink(missing_ok=True)
+    search.copy_to(copied)
     put_in_place(copied, container.output_dir / STUDY)
     return SearchResult(
         chosen=search.values(best),

@@ -353,12 +353,13 @@ def search_job(
         "code": CODE_VERSION,
         "weights": weights_identity(nets, weights_dir),
     }
+    # The stage is that of trainings: it must run on their machines, and roles allow the name.
+    name = job_name("train", fingerprint({"search": identity}))
     return JobSpec(
-        # The stage is that of trainings: it must run on their machines, and roles allow the name.
-        name=job_name("train", fingerprint({"search": identity})),
+        name=name,
         kind="training",
         module="training.tune",
-        hyperparameters=given,
+        hyperparameters={**given, "search": name},
         channels={"dataset": dataset_channel(card)},
         local_channels=weights_channels(nets, weights_dir),
         background=True,

@@ -29,6 +29,7 @@ def examine(settings: Settings) -> list[Finding]:
         _home,
         _account(settings) if settings.profile == "aws" else _store,
         _weights,
+        _tuning_storage,
         _ports,
         _label_studio,
         _code_location,
@@ -167,6 +168,26 @@ def _torch_cache() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     hub = os.environ.get("TORCH_HOME", f"{cache}/torch")
     return Path(hub).expanduser() / "hub" / "checkpoints"
+
+
+def _tuning_storage(settings: Settings) -> Iterator[Finding]:
+    """Connect to the database for searches, if the environment names one."""
+    from training.tuning.storage import STORAGE, open_storage, shown_url, storage_url
+
+    url = storage_url()
+    if not url:
+        return
+    name = "searches"
+    if settings.profile == "aws":
+        text = f"{STORAGE} has no effect: SageMaker Automatic Model Tuning keeps searches"
+        yield Finding(name, "warning", text, f"unset {STORAGE}")
+        return
+    try:
+        open_storage(url)
+    except PermanentFailure as error:
+        yield Finding(name, "failed", str(error), f"correct or unset {STORAGE}")
+    else:
+        yield Finding(name, "ok", f"imgclf tune keeps its trials in {shown_url(url)}")
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:

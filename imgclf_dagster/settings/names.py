@@ -17,6 +17,7 @@ OTHER_VARIABLES = frozenset(
         "IMGCLF_SETTINGS",  # another settings file
         "IMGCLF_LABEL_STUDIO_ENV",  # where Label Studio is installed
         "IMGCLF_FEEDBACK_TOKEN",  # the predictor's, for corrections
+        "IMGCLF_TUNING_STORAGE",  # the database of searches
         "IMGCLF_CODE_HOST",  # the orchestrator's on ECS
         "IMGCLF_RUN_TASK_DEFINITION",
         "IMGCLF_COMPUTE_LOGS_PREFIX",

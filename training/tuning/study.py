@@ -1,4 +1,4 @@
-"""A search on one machine: an Optuna study in a SQLite file, which a killed job goes on with."""
+"""A search on one machine: an Optuna study in a database, which a killed job goes on with."""
 
 import hashlib
 import json
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from training.errors import PermanentFailure
 from training.tuning.space import Choice, SearchSpace
+from training.tuning.storage import open_storage, storage_url
 
 if TYPE_CHECKING:
     import optuna
@@ -57,19 +58,30 @@ class Search:
         space: what is tried.
         seed: of the search.
         say: called with the outcome of each trial.
+        name: of the job, which names the study in a database that several jobs use.
+
+    Raises:
+        PermanentFailure: the database that the environment names (``training.tuning.storage``)
+            cannot be used.
     """
 
     def __init__(
-        self, folder: Path, space: SearchSpace, seed: int, say: Callable[[str], None]
+        self,
+        folder: Path,
+        space: SearchSpace,
+        seed: int,
+        say: Callable[[str], None],
+        name: str = _NAME,
     ) -> None:
         import optuna
 
         folder.mkdir(parents=True, exist_ok=True)
         logging.getLogger("optuna").setLevel(logging.WARNING)
         self._folder, self._space, self._seed, self._say = folder, space, seed, say
+        url = storage_url()
         self.study: optuna.Study = optuna.create_study(
-            storage=f"sqlite:///{folder / STUDY}",
-            study_name=_NAME,
+            storage=open_storage(url) if url else f"sqlite:///{folder / STUDY}",
+            study_name=name if url else _NAME,
             direction="minimize",
             load_if_exists=True,
             # At each epoch, what is worse than the better half of those before it.
@@ -174,6 +186,17 @@ class Search:
             }
             for trial in self.ended()
         ]
+
+    def copy_to(self, path: Path) -> None:
+        """Write the study to a new SQLite file."""
+        import optuna
+
+        optuna.copy_study(
+            from_study_name=self.study.study_name,
+            from_storage=self.study._storage,
+            to_storage=f"sqlite:///{path}",
+            to_study_name=_NAME,
+        )
 
     def _complete(self) -> "list[optuna.trial.FrozenTrial]":
         import optuna

@@ -1,0 +1,92 @@
+"""Where the study of a search is kept: a SQLite file, or a database of the user's."""
+
+import os
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from training.errors import PermanentFailure
+
+if TYPE_CHECKING:
+    import optuna
+    from sqlalchemy import URL
+
+STORAGE = "IMGCLF_TUNING_STORAGE"
+"""Environment variable with the SQLAlchemy URL of a database for the studies of searches.
+
+A variable, since a URL may have a password, and hyperparameters are written to logs and to MLflow.
+"""
+
+CONNECT_S = 10
+"""Seconds after which a PostgreSQL server that does not answer counts as unreachable."""
+
+
+def storage_url() -> str:
+    """Return the URL that the environment names; empty: a SQLite file is used."""
+    return os.environ.get(STORAGE, "").strip()
+
+
+def open_storage(url: str) -> "optuna.storages.RDBStorage":
+    """Connect to a database for studies, and create Optuna's tables if there are none.
+
+    Args:
+        url: of SQLAlchemy, as https://docs.sqlalchemy.org/en/20/core/engines.html describes.
+
+    Raises:
+        PermanentFailure: the URL is none, its driver is not installed, or the database cannot be used.
+            The message does not have the password.
+    """
+    from optuna.exceptions import StorageInternalError
+    from optuna.storages import RDBStorage
+    from sqlalchemy.exc import SQLAlchemyError
+
+    parsed = _parsed(url)
+    options: dict[str, Any] = {
+        "pool_pre_ping": True
+    }  # the server may have been restarted between two trials
+    if parsed.get_backend_name() == "postgresql":
+        options["connect_args"] = {"connect_timeout": CONNECT_S}
+    try:
+        return RDBStorage(parsed.render_as_string(hide_password=False), engine_kwargs=options)
+    except ImportError as error:
+        raise _unusable(
+            parsed, f"{error}; install the driver, for PostgreSQL psycopg2-binary"
+        ) from None
+    except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
+        reason = str(error.__cause__ or error).split("\n(Background")[0].strip()
+        raise _unusable(parsed, reason) from None
+
+
+def shown_url(url: str) -> str:
+    """Return a URL without its password.
+
+    Raises:
+        PermanentFailure: it is no URL of SQLAlchemy.
+    """
+    return _parsed(url).render_as_string(hide_password=True)
+
+
+def _parsed(url: str) -> "URL":
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise PermanentFailure(
+            f"{STORAGE} is no URL of a database; it must be like "
+            "postgresql://USER:PASSWORD@HOST:5432/DATABASE, with signs such as @ and / in the password "
+            "percent-encoded. Without the variable, the search is kept in a SQLite file"
+        ) from None
+    # SQLAlchemy 2.1 takes a plain postgresql: for psycopg 3.
+    if parsed.drivername == "postgresql" and not find_spec("psycopg") and find_spec("psycopg2"):
+        return parsed.set(drivername="postgresql+psycopg2")
+    return parsed
+
+
+def _unusable(url: "URL", reason: str) -> PermanentFailure:
+    if url.password:
+        reason = reason.replace(str(url.password), "***")
+    return PermanentFailure(
+        f"the database for searches {url.render_as_string(hide_password=True)} cannot be used: "
+        f"{reason[:400]}. Correct {STORAGE}, or unset it: then the search is kept in a SQLite file"
+    )
