@@ -358,7 +358,7 @@ def _calibrated(held_out: "HeldOut", job: Job) -> tuple[dict[str, float], float,
     import torch
 
     from training.fitting.calibration import fit_temperature, fit_thresholds
-    from training.fitting.watched import scores_of
+    from training.fitting.scores import scores_of
 
     logits, targets = torch.from_numpy(held_out.logits), torch.from_numpy(held_out.targets)
     temperature = fit_temperature(logits, targets, job.task)

@@ -18,6 +18,7 @@ from training.fitting.halves import to_half
 from training.fitting.held_out import HeldOut
 from training.fitting.preconditioned import gram
 from training.fitting.regression import Linear, Regression
+from training.fitting.scores import scores_of
 
 STRENGTHS = tuple(float(c) for c in np.logspace(-4, 1, 11))
 """Inverse regularisation strengths C, the strongest regularisation first, for standardised features.
@@ -119,8 +120,6 @@ def _chosen_strength(
         The strength of least loss, the reported numbers, the held-out logits at that strength, fold by
         fold, and the fit of the first fold.
     """
-    from training.fitting.watched import scores_of
-
     fits = [_Fit(features[fit_on], targets[fit_on], task, classes) for fit_on, _ in folds]
     truth = np.concatenate([targets[held] for _, held in folds])
     history: list[dict[str, float]] = []

@@ -1,4 +1,4 @@
-"""Validation metrics of both tasks.
+"""Validation metrics of both tasks, collected over the batches of an epoch.
 
 In a module apart from the loss, since torchmetrics imports SciPy's signals, Matplotlib and
 torchvision, which takes 3 s.
@@ -14,7 +14,6 @@ from torchmetrics.classification import (
 )
 
 from training.artefact.artefact import Task
-from training.fitting.losses import loss_of
 
 
 class MeanOverImages(Metric):
@@ -56,16 +55,3 @@ def metrics_for(task: Task, classes: int) -> MetricCollection:
             "macro_f1": MulticlassF1Score(num_classes=classes, average="macro"),
         }
     return MetricCollection(found)
-
-
-def scores_of(logits: torch.Tensor, targets: torch.Tensor, task: Task) -> dict[str, float]:
-    """Compute ``loss``, ``accuracy`` and ``macro_f1`` of a split.
-
-    Args:
-        logits: float32 [n, classes].
-        targets: int64 [n], or float32 [n, classes] of 0 and 1 (multi_label).
-        task: single_label or multi_label.
-    """
-    metrics = metrics_for(task, logits.shape[1])
-    found = {"loss": loss_of(logits, targets, task), **metrics(logits, targets.int())}
-    return {name: float(value) for name, value in found.items()}
