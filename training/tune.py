@@ -30,6 +30,7 @@ from training.data.set_aside import optional_picture
 from training.errors import PermanentFailure
 from training.tuning.pictures import RATES, draw_rates, draw_search
 from training.tuning.space import SearchSpace, tried
+from training.tuning.storage import open_storage, storage_url
 from training.tuning.study import STUDY, TRIALS, Limits, Report, Search
 
 if TYPE_CHECKING:
@@ -147,14 +148,17 @@ def tune(container: JobContainer, pipes: PipesContext) -> SearchResult:
         pipes: for logs and progress messages.
 
     Raises:
-        PermanentFailure: the data or the configuration is invalid, or no trial came to an end.
+        PermanentFailure: the data or the configuration is invalid, the database for searches cannot
+            be used, or no trial came to an end.
     """
     phases = Phases(pipes, container)
+    job = SearchJob.from_container(container)
+    if job.method == "trials" and (url := storage_url()):
+        open_storage(url)  # a wrong one is known before PyTorch is loaded
     phases.begin("imports", "loading PyTorch")
     with without_collection("lightning.pytorch"):
         from training.data.data import DataSource
 
-    job = SearchJob.from_container(container)
     source = DataSource(
         job.dataset, job.dataset_version, job.task, job.labels, container.scratch_dir
     )

@@ -1,9 +1,13 @@
 """Where the study of a search is kept: a SQLite file, or a database of the user's."""
 
 import os
+import uuid
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, quote_plus
 
+from object_store.durable import create_file
 from training.errors import PermanentFailure
 
 if TYPE_CHECKING:
@@ -20,9 +24,25 @@ CONNECT_S = 10
 """Seconds after which a PostgreSQL server that does not answer counts as unreachable."""
 
 
+STUDY_NAME = "study-name"
+"""File in the checkpoint folder with the name of the job's study in the database."""
+
+
 def storage_url() -> str:
     """Return the URL that the environment names; empty: a SQLite file is used."""
     return os.environ.get(STORAGE, "").strip()
+
+
+def study_name(folder: Path, job: str) -> str:
+    """Return the name of a job's study in a database, which its checkpoint folder keeps.
+
+    Args:
+        folder: of the job's checkpoints.
+        job: its name.
+    """
+    # The job's name alone is a hash: that of another project with the same data set is the same.
+    create_file(folder, STUDY_NAME, f"{job}-{uuid.uuid4().hex[:12]}".encode(), durable=True)
+    return (folder / STUDY_NAME).read_text(encoding="utf-8")
 
 
 def open_storage(url: str) -> "optuna.storages.RDBStorage":
@@ -40,9 +60,8 @@ def open_storage(url: str) -> "optuna.storages.RDBStorage":
     from sqlalchemy.exc import SQLAlchemyError
 
     parsed = _parsed(url)
-    options: dict[str, Any] = {
-        "pool_pre_ping": True
-    }  # the server may have been restarted between two trials
+    # The server may have been restarted between two trials.
+    options: dict[str, Any] = {"pool_pre_ping": True}
     if parsed.get_backend_name() == "postgresql":
         options["connect_args"] = {"connect_timeout": CONNECT_S}
     try:
@@ -62,7 +81,12 @@ def shown_url(url: str) -> str:
     Raises:
         PermanentFailure: it is no URL of SQLAlchemy.
     """
-    return _parsed(url).render_as_string(hide_password=True)
+    return _without_secrets(_parsed(url))
+
+
+def _without_secrets(url: "URL") -> str:
+    # SQLAlchemy hides the password before the host only; options may have one, too.
+    return url.set(query={}).render_as_string(hide_password=True)
 
 
 def _parsed(url: str) -> "URL":
@@ -84,9 +108,19 @@ def _parsed(url: str) -> "URL":
 
 
 def _unusable(url: "URL", reason: str) -> PermanentFailure:
-    if url.password:
-        reason = reason.replace(str(url.password), "***")
+    for secret in _secrets(url):
+        reason = reason.replace(secret, "***")
     return PermanentFailure(
-        f"the database for searches {url.render_as_string(hide_password=True)} cannot be used: "
+        f"the database for searches {_without_secrets(url)} cannot be used: "
         f"{reason[:400]}. Correct {STORAGE}, or unset it: then the search is kept in a SQLite file"
     )
+
+
+def _secrets(url: "URL") -> list[str]:
+    """Return what no message may have, as it is and as it is in a URL; the longest first."""
+    given = [str(url.password or "")]
+    for name, value in url.query.items():
+        if "pass" in name.lower() or name.lower() in {"pwd", "token", "secret"}:
+            given += [value] if isinstance(value, str) else value
+    forms = {form for one in given for form in (one, quote(one, safe=""), quote_plus(one))}
+    return sorted(forms - {""}, key=len, reverse=True)

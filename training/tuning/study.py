@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from training.errors import PermanentFailure
 from training.tuning.space import Choice, SearchSpace
-from training.tuning.storage import open_storage, storage_url
+from training.tuning.storage import STORAGE, STUDY_NAME, open_storage, storage_url, study_name
 
 if TYPE_CHECKING:
     import optuna
@@ -58,7 +58,7 @@ class Search:
         space: what is tried.
         seed: of the search.
         say: called with the outcome of each trial.
-        name: of the job, which names the study in a database that several jobs use.
+        name: of the job; the study's name in a database that several jobs use begins with it.
 
     Raises:
         PermanentFailure: the database that the environment names (``training.tuning.storage``)
@@ -79,14 +79,29 @@ class Search:
         logging.getLogger("optuna").setLevel(logging.WARNING)
         self._folder, self._space, self._seed, self._say = folder, space, seed, say
         url = storage_url()
+        self._tell_what_is_left_aside(url)
         self.study: optuna.Study = optuna.create_study(
             storage=open_storage(url) if url else f"sqlite:///{folder / STUDY}",
-            study_name=name if url else _NAME,
+            study_name=study_name(folder, name) if url else _NAME,
             direction="minimize",
             load_if_exists=True,
             # At each epoch, what is worse than the better half of those before it.
             pruner=optuna.pruners.MedianPruner(n_startup_trials=_WARM_UP_TRIALS),
         )
+
+    def _tell_what_is_left_aside(self, url: str) -> None:
+        """Say that an earlier attempt of the job kept its study elsewhere, if it did."""
+        in_file, in_database = (self._folder / STUDY, self._folder / STUDY_NAME)
+        if url and in_file.exists() and not in_database.exists():
+            self._say(
+                f"the search begins anew in the database: an earlier attempt kept its trials in {STUDY}; "
+                f"unset {STORAGE} to go on with them"
+            )
+        elif not url and in_database.exists() and not in_file.exists():
+            self._say(
+                f"the search begins anew in {STUDY}: an earlier attempt kept its trials in a database; "
+                f"set {STORAGE} as it was to go on with them"
+            )
 
     def run(self, limits: Limits, train: Trial) -> None:
         """Try until a limit is reached.

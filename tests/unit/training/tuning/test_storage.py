@@ -4,13 +4,17 @@ import json
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import optuna
 import pytest
+from sqlalchemy.engine import make_url
 
 from imgclf_dagster.doctor.examine import _tuning_storage
 from imgclf_dagster.settings.root import Settings
+from training import tune
 from training.errors import PermanentFailure
 from training.tuning import storage
 from training.tuning.space import SearchSpace
@@ -46,6 +50,32 @@ def test_each_job_has_a_study_of_its_own(tmp_path: Path) -> None:
     second.run(Limits(trials=2, seconds=1e6), rate)
     assert (len(first.ended()), len(second.ended())) == (3, 2)
     assert not (tmp_path / "train-a" / STUDY).exists()
+
+
+@pytest.mark.usefixtures("database")
+def test_the_same_job_of_another_project_has_a_study_of_its_own(tmp_path: Path) -> None:
+    ours = search(tmp_path / "ours", "train-a")
+    ours.run(Limits(trials=2, seconds=1e6), rate)
+    assert search(tmp_path / "theirs", "train-a").ended() == []
+    assert len(search(tmp_path / "ours", "train-a").ended()) == 2
+    assert ours.study.study_name.startswith("train-a-")
+
+
+def test_an_earlier_attempt_elsewhere_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(folder: str) -> str:
+        said: list[str] = []
+        Search(tmp_path / folder, SPACE, 7, said.append, "train-a")
+        return " ".join(said)
+
+    monkeypatch.delenv(STORAGE, raising=False)
+    assert told("file") == ""
+    monkeypatch.setenv(STORAGE, f"sqlite:///{tmp_path / 'shared.db'}")
+    assert f"unset {STORAGE} to go on" in told("file")
+    assert told("database") == ""
+    monkeypatch.delenv(STORAGE)
+    assert f"set {STORAGE} as it was" in told("database")
 
 
 @pytest.mark.usefixtures("database")
@@ -98,6 +128,28 @@ def test_a_server_that_does_not_answer_is_named_without_the_password() -> None:
         text = _refused(f"postgresql://me:{SECRET}@127.0.0.1:{port}/db")
     assert f"me:***@127.0.0.1:{port}/db cannot be used" in text
     assert "unset it" in text
+
+
+def test_a_password_among_the_options_is_not_shown() -> None:
+    url = f"postgresql://127.0.0.1:1/db?user=me&password={SECRET}"
+    assert shown_url(url).endswith("://127.0.0.1:1/db")
+    _refused(url)
+    # A driver that repeats what it was given, as it is and as it is in a URL.
+    text = str(storage._unusable(make_url(url), f"bad dsn p@ss/word {SECRET}"))
+    assert "p@ss/word" not in text
+    assert SECRET not in text
+
+
+def test_a_wrong_database_is_known_before_anything_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(STORAGE, "sqlite:////nowhere/at/all.db")
+    job = SimpleNamespace(method="trials")
+    monkeypatch.setattr(tune.SearchJob, "from_container", lambda container: job)
+    monkeypatch.setattr(tune, "without_collection", lambda name: pytest.fail("loaded"))
+    monkeypatch.setattr(tune, "Phases", lambda pipes, container: MagicMock())
+    with pytest.raises(PermanentFailure, match="cannot be used"):
+        tune.tune(MagicMock(), MagicMock())
 
 
 @pytest.mark.parametrize(
