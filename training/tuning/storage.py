@@ -1,6 +1,7 @@
 """Where the study of a search is kept: a SQLite file, or a database of the user's."""
 
 import os
+import time
 import uuid
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +24,9 @@ A variable, since a URL may have a password, and hyperparameters are written to 
 CONNECT_S = 10
 """Seconds after which a PostgreSQL server that does not answer counts as unreachable."""
 
+
+_WAITS_S = (0.3, 0.6, 1.2, 2.4)
+"""Seconds before each further attempt to create Optuna's tables."""
 
 STUDY_NAME = "study-name"
 """File in the checkpoint folder with the name of the job's study in the database."""
@@ -56,16 +60,11 @@ def open_storage(url: str) -> "optuna.storages.RDBStorage":
             The message does not have the password.
     """
     from optuna.exceptions import StorageInternalError
-    from optuna.storages import RDBStorage
     from sqlalchemy.exc import SQLAlchemyError
 
     parsed = _parsed(url)
-    # The server may have been restarted between two trials.
-    options: dict[str, Any] = {"pool_pre_ping": True}
-    if parsed.get_backend_name() == "postgresql":
-        options["connect_args"] = {"connect_timeout": CONNECT_S}
     try:
-        return RDBStorage(parsed.render_as_string(hide_password=False), engine_kwargs=options)
+        return _opened(parsed)
     except ImportError as error:
         raise _unusable(
             parsed, f"{error}; install the driver, for PostgreSQL psycopg2-binary"
@@ -73,6 +72,25 @@ def open_storage(url: str) -> "optuna.storages.RDBStorage":
     except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
         reason = str(error.__cause__ or error).split("\n(Background")[0].strip()
         raise _unusable(parsed, reason) from None
+
+
+def _opened(url: "URL") -> "optuna.storages.RDBStorage":
+    from optuna.storages import RDBStorage
+    from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+    # The server may have been restarted between two trials.
+    options: dict[str, Any] = {"pool_pre_ping": True}
+    if url.get_backend_name() == "postgresql":
+        options["connect_args"] = {"connect_timeout": CONNECT_S}
+    for wait_s in (*_WAITS_S, None):
+        try:
+            return RDBStorage(url.render_as_string(hide_password=False), engine_kwargs=options)
+        except (IntegrityError, ProgrammingError):
+            # Another job may be creating the tables of a new database; Optuna takes no lock for it.
+            if wait_s is None:
+                raise
+            time.sleep(wait_s)
+    raise AssertionError  # the last attempt returns or raises
 
 
 def shown_url(url: str) -> str:

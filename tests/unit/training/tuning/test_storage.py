@@ -11,6 +11,7 @@ from unittest.mock import MagicMock
 import optuna
 import pytest
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import IntegrityError
 
 from imgclf_dagster.doctor.examine import _tuning_storage
 from imgclf_dagster.settings.root import Settings
@@ -128,6 +129,22 @@ def test_a_server_that_does_not_answer_is_named_without_the_password() -> None:
         text = _refused(f"postgresql://me:{SECRET}@127.0.0.1:{port}/db")
     assert f"me:***@127.0.0.1:{port}/db cannot be used" in text
     assert "unset it" in text
+
+
+@pytest.mark.parametrize(("refusals", "opened"), [(2, True), (99, False)])
+def test_tables_that_another_job_creates_are_waited_for(
+    monkeypatch: pytest.MonkeyPatch, refusals: int, opened: bool
+) -> None:
+    exists = IntegrityError("CREATE TABLE studies", None, ValueError("duplicate key"))
+    answers = MagicMock(side_effect=[*[exists] * refusals, MagicMock()])
+    monkeypatch.setattr(optuna.storages, "RDBStorage", answers)
+    monkeypatch.setattr(storage, "_WAITS_S", (0.0,) * 4)
+    if opened:
+        open_storage("sqlite:///shared.db")
+    else:
+        with pytest.raises(PermanentFailure, match="duplicate key"):
+            open_storage("sqlite:///shared.db")
+    assert answers.call_count == min(refusals + 1, 5)
 
 
 def test_a_password_among_the_options_is_not_shown() -> None:
