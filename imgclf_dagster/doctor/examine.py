@@ -179,7 +179,7 @@ def _tuning_storage(settings: Settings) -> Iterator[Finding]:
         return
     name = "searches"
     if settings.profile == "aws":
-        text = f"{STORAGE} has no effect: SageMaker Automatic Model Tuning keeps searches"
+        text = f"{STORAGE} has no effect: on profile aws, searches run and are kept on SageMaker"
         yield Finding(name, "warning", text, f"unset {STORAGE}")
         return
     try:
