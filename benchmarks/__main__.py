@@ -40,6 +40,8 @@ NAMES = [
     "near_copies",
     "export_speed",
     "finetune_peers",
+    "training_memory",
+    "data_pipeline",
     "label_studio_import",
     "label_to_model",
     "scale",
