@@ -10,7 +10,7 @@ import psutil
 
 from benchmarks.processes import MB, BenchmarkFailed
 
-POLL_S = 0.05
+POLL_S = 0.1
 COUNTED = ("Pss_Anon", "Pss_Shmem")
 """Fields of ``smaps_rollup``: a page that several processes share counts once among them. Pages of
 files (``Pss_File``) are left out."""
