@@ -103,6 +103,7 @@ def _notes(rounds: dict[str, list[Pace]]) -> list[str]:
         f"{name} {min(pace.cpu_ms for pace in paces):.2f} to {max(pace.cpu_ms for pace in paces):.2f}"
         for name, paces in rounds.items()
     )
+    large = times_faster(middle(rounds["large"]), middle(rounds["probed"]))
     return [
         f"{PHOTOS} photos of {NAME} (150 × 150), resized to 224 × 224; the large ones are "
         f"{LARGE_PHOTOS} of them, enlarged. {ROUNDS} rounds in turn, medians by CPU time.",
@@ -116,11 +117,14 @@ def _notes(rounds: dict[str, list[Pace]]) -> list[str]:
         f"CPU ms an image, least to most: {spread}.",
         "What limits the reading is the resize in float32 with antialiasing: 1.7 of its 2.3 ms in one "
         "thread; decoding takes 0.6. So it is below 3 times one small net alone, which is "
-        "no default: a fine-tuning of that net reads once for all epochs. Tried on 300 of the photos: planes of "
-        "colours in a row, 0.3 ms less, but in 20 of 2,400 random sizes the result differs in its "
-        "last bits; PyTorch's resize of bytes, 0.2 instead of 1.7 ms, but 18 % of the values "
+        "no default: a fine-tuning of that net reads once for all epochs. Tried on 300 of the "
+        "photos: planes of colours in a row, 0.3 ms less, but in 20 of 2,400 random sizes the "
+        "result differs in its last bits; PyTorch's resize of bytes, 0.2 instead of 1.7 ms, but 18 % of the values "
         "differ, by up to 22. Neither is taken: pixels would not be those of the exported graph "
         "and of stored features, which every user would compute again.",
+        f"Of photos of {LARGE[0]} × {LARGE[1]} pixels, {large:.2g} are read in the time in which the "
+        "nets of a probe consume one: what limits a first pass there is decoding JPEG, of which "
+        "libjpeg already leaves out what a smaller picture does not need. Each is read once.",
         "On a GPU nothing was measured: a thread prepares the next batches there while it computes.",
     ]
 
