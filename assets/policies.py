@@ -259,10 +259,12 @@ class LabellingPolicy(BaseModel):
     def _without_weights(cls, given: Any) -> Any:
         """Leave out the weights of reasons, which settings of older versions may have."""
         if isinstance(given, dict) and "weights" in given:
-            log.warning(
-                "[labelling.weights] has no effect any more: images are chosen by margin sampling; "
-                "remove it from your settings"
-            )
+            # Files that older versions wrote have the section with every line commented out.
+            if given["weights"]:
+                log.warning(
+                    "[labelling.weights] has no effect any more: images are chosen by margin "
+                    "sampling; remove it from your settings"
+                )
             return {name: value for name, value in given.items() if name != "weights"}
         return given
 

@@ -116,6 +116,13 @@ def test_weights_of_older_settings_are_left_out_and_named(
         LabellingPolicy.model_validate({"wait": {}})
 
 
+def test_the_commented_section_of_an_older_settings_file_is_no_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert LabellingPolicy.model_validate({"weights": {}}) == LabellingPolicy()
+    assert caplog.text == ""
+
+
 def test_bounds_in_the_wrong_order_are_refused() -> None:
     with pytest.raises(ValueError, match="batch_min is 50, more than batch_max, 40"):
         LabellingPolicy(batch_min=50, batch_max=40)
