@@ -12,7 +12,7 @@ import numpy as np
 
 from assets.policies import SplitPolicy
 from benchmarks.annotator_probe import Probe, Split, fitted
-from benchmarks.label_efficiency import Curves, labels_needed, share_of
+from benchmarks.label_efficiency import FOLDS, Curves, divided, labels_needed, share_of
 from benchmarks.labelled_sets import LabelledSet, labelled_sets
 from benchmarks.labelling_strategies import State, margin
 from benchmarks.result import Measurement, Result
@@ -25,7 +25,7 @@ DEFAULT = 0.2
 SETS = ("scenes", "digits")
 """Data sets with enough images for a test split among the labels."""
 
-FOLDS, REPEATS = 5, 8
+REPEATS = 8
 FIRST_A_CLASS = 3
 ENOUGH = 0.98
 LOOKED_AT = (300, 500)
@@ -115,15 +115,9 @@ class Queue:
     """
 
     def __init__(self, images: LabelledSet, seed: int) -> None:
-        repeat, fold = divmod(seed, FOLDS)
-        order = np.random.default_rng(repeat).permutation(len(images.targets))
-        others = np.random.default_rng([repeat, fold]).permutation(
-            np.delete(order, np.s_[fold::FOLDS])
-        )
-        self._rng = np.random.default_rng([repeat, fold, 1])
+        others, self._truth, self._rng = divided(len(images.targets), seed)
         self._images = images
         self._all = Split(images.x, images.targets, len(images.labels))
-        self._truth = order[fold::FOLDS]
         self._val, self._pool = others[: images.validation], others[images.validation :]
         shares = SplitPolicy()
         split = self._rng.choice(3, len(self._pool), p=[shares.train, shares.val, shares.test])

@@ -98,6 +98,23 @@ def _with_all_labels(job: tuple[Path, int]) -> float:
     return Simulation(pickle.loads(file.read_bytes()), seed).accuracy_with_all()
 
 
+def divided(images: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
+    """Hold a fifth back; seeds of one repeat hold back different ones.
+
+    Args:
+        images: number of them.
+        seed: of the division.
+
+    Returns:
+        int64 [n], the other rows in random order; int64 [m], the rows held back; a random generator.
+    """
+    repeat, fold = divmod(seed, FOLDS)
+    order = np.random.default_rng(repeat).permutation(images)
+    others = np.delete(order, np.s_[fold::FOLDS])
+    shuffled = np.random.default_rng([repeat, fold]).permutation(others)
+    return shuffled, order[fold::FOLDS], np.random.default_rng([repeat, fold, 1])
+
+
 class Simulation:
     """One division of a data set into images to label, for validation and for testing.
 
@@ -107,15 +124,11 @@ class Simulation:
     """
 
     def __init__(self, images: LabelledSet, seed: int) -> None:
-        repeat, fold = divmod(seed, FOLDS)
-        order = np.random.default_rng(repeat).permutation(len(images.targets))
-        others = np.random.default_rng([repeat, fold]).permutation(
-            np.delete(order, np.s_[fold::FOLDS])
-        )
-        self._images, self._rng = images, np.random.default_rng([repeat, fold, 1])
+        others, held, self._rng = divided(len(images.targets), seed)
+        self._images = images
         self._all = Split(images.x, images.targets, len(images.labels))
         self._val = self._all.take(others[: images.validation])
-        self._test = self._all.take(order[fold::FOLDS])
+        self._test = self._all.take(held)
         self._pool = others[images.validation :]
         self._strength = len(STRENGTHS) // 2
 

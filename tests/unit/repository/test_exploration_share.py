@@ -3,28 +3,10 @@
 import numpy as np
 import pytest
 
-from benchmarks.annotator_probe import on_axes
 from benchmarks.exploration_share import HARD, Arm, Queue, curves_of, errors_at
-from benchmarks.labelled_sets import LabelledSet, rotated
+from tests.pools import labelled_set
 
 pytestmark = pytest.mark.unit
-
-
-def made(n: int = 300) -> LabelledSet:
-    rng = np.random.default_rng(1)
-    targets = rng.integers(3, size=n)
-    centres = np.random.default_rng(0).normal(size=(3, 20))
-    features = (3 + centres[targets] + 0.9 * rng.normal(size=(n, 20))).astype(np.float32)
-    return LabelledSet(
-        name="made",
-        features=rotated(features),
-        x=on_axes(features),
-        targets=targets,
-        labels=("a", "b", "c"),
-        validation=30,
-        batch=10,
-        most=60,
-    )
 
 
 def test_bias_and_error_are_those_of_the_test_accuracy() -> None:
@@ -43,7 +25,7 @@ def test_a_seed_without_a_test_image_does_not_count() -> None:
 
 
 def test_only_a_random_draw_labels_test_images() -> None:
-    images = made()
+    images = labelled_set(300, most=60)
     first = Queue(images, 0).points(Arm(0.0))
     assert [point[0] for point in first] == [9, 19, 29, 39, 49, 59, 69]
     assert len({point[3] for point in first}) == 1, "no test image after the first draw"

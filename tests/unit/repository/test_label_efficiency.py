@@ -3,31 +3,15 @@
 import numpy as np
 import pytest
 
-from benchmarks.annotator_probe import Split, fitted, on_axes
+from benchmarks.annotator_probe import Split, fitted
 from benchmarks.label_efficiency import Curves, Simulation, labels_needed, share_of
-from benchmarks.labelled_sets import LabelledSet, rotated
+from benchmarks.labelled_sets import LabelledSet
 from benchmarks.labelling_strategies import STRATEGIES, State, drop_query, margin
+from tests.pools import labelled_set
 
 pytestmark = pytest.mark.unit
 
 CLASSES = ("a", "b", "c")
-
-
-def made(n: int = 240) -> LabelledSet:
-    rng = np.random.default_rng(1)
-    targets = rng.integers(3, size=n)
-    centres = np.random.default_rng(0).normal(size=(3, 20))
-    features = (3 + centres[targets] + 0.9 * rng.normal(size=(n, 20))).astype(np.float32)
-    return LabelledSet(
-        name="made",
-        features=rotated(features),
-        x=on_axes(features),
-        targets=targets,
-        labels=CLASSES,
-        validation=30,
-        batch=10,
-        most=40,
-    )
 
 
 def state(images: LabelledSet, labelled: np.ndarray) -> State:
@@ -56,13 +40,13 @@ def test_the_share_is_paired_by_seed() -> None:
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: strategy.name)
 def test_a_strategy_labels_each_image_once_in_batches_of_the_size(strategy) -> None:
-    points = Simulation(made(), 3).curve(strategy)
+    points = Simulation(labelled_set(240, most=40), 3).curve(strategy)
     assert [count for count, _ in points] == [6, 16, 26, 36, 46]
-    assert points == Simulation(made(), 3).curve(strategy)
+    assert points == Simulation(labelled_set(240, most=40), 3).curve(strategy)
 
 
 def test_margin_takes_the_closest_decisions() -> None:
-    before = state(made(), np.arange(12))
+    before = state(labelled_set(240, most=40), np.arange(12))
     chosen = margin(before, 5)
     top = np.sort(before.probabilities(before.free), axis=1)
     gaps = dict(zip(before.free.tolist(), (top[:, -1] - top[:, -2]).tolist(), strict=True))
@@ -70,7 +54,7 @@ def test_margin_takes_the_closest_decisions() -> None:
 
 
 def test_drop_query_takes_images_whose_prediction_dropout_changes() -> None:
-    before = state(made(), np.arange(30))
+    before = state(labelled_set(240, most=40), np.arange(30))
     chosen = drop_query(before, 8)
     certain = before.probabilities(before.free).max(1)
     of_chosen = before.probabilities(chosen).max(1)
