@@ -1,4 +1,4 @@
-"""Scores of a whole split, without torchmetrics, whose import takes over a second.
+"""Scores of a whole split, without torchmetrics, whose import takes half a CPU second.
 
 Epochs of a fine-tuning, whose batches may be on several machines, have the same scores from
 ``training.fitting.watched``.
