@@ -19,10 +19,7 @@ from typing import TYPE_CHECKING, Self
 from dagster_pipes import PipesContext
 from pydantic import ValidationError
 
-from training.artefact.artefact import ONNX_MODEL, TORCH_MODEL, ArtefactManifest, Task, digest
-from training.artefact.artefact import write_manifest as write_artefact_manifest
-from training.artefact.checked_export import CHECKED_BODIES, EXPORT_CHECK, ExportCheck
-from training.artefact.evidence import write_evidence
+from training.artefact.artefact import Task, digest
 from training.backbones.weights import weights_in
 from training.config import CODE_VERSION, Hyperparameters
 from training.container.container import JobContainer
@@ -37,6 +34,7 @@ from training.data.set_aside import optional_picture, tell
 from training.embedding.reuse import ReusedFeatures
 from training.errors import PermanentFailure
 from training.evaluation.event_files import EventFiles
+from training.exporting import export_model, lower_served_precision
 
 if TYPE_CHECKING:
     from training.data.data import DataSource, LabelledImages
@@ -56,7 +54,6 @@ EPOCH_TIMES = "epoch_times.json"
 
 PREVIEW = "augmented_batch.jpg"
 EVENTS = "tensorboard"
-EVIDENCE = "export_check.npz"
 
 
 @dataclass(frozen=True)
@@ -192,8 +189,11 @@ def train(
     numbers |= _write_cross_validation(container.output_dir, fitted.held_out, job)
     _write_licences(container.output_dir, job, parent)
     phases.begin("export", "exporting to ONNX and checking it against PyTorch")
-    manifest, check = _export(net, job, source, val_split, temperature, thresholds, container)
-    manifest, precision = _lowered(manifest, job, source, container, phases)
+    manifest, check = export_model(
+        net, job.task, _description(job, net), source, val_split, temperature, thresholds, container
+    )
+    asked = job.parameters.export_precision
+    manifest, precision = lower_served_precision(manifest, asked, source, container, phases)
     phases.begin("", "")
     metrics: dict[str, str | float] = {
         "digest": digest(manifest),
@@ -418,113 +418,11 @@ def _write_licences(folder: Path, job: Job, parent: "Parent | None") -> None:
     (folder / LICENCES).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
-def _export(
-    net: "Classifier",
-    job: Job,
-    source: "DataSource",
-    val_split: "LabelledImages",
-    temperature: float,
-    thresholds: dict[str, float],
-    container: JobContainer,
-) -> tuple[ArtefactManifest, ExportCheck]:
-    """Write the artefact's members, and compare the graph with the net on real images.
-
-    Args:
-        net: the trained net.
-        job: the training job.
-        source: the data set.
-        val_split: the validation images.
-        temperature: divides the logits.
-        thresholds: probability by label (multi_label only).
-        container: gives the folders.
-
-    Returns:
-        The manifest, and the result of the comparison.
-    """
-    import numpy as np
-    import torch
-
-    from training.artefact import export
-    from training.artefact.export_check import check_export
-
-    serving = export.ServingNet(
-        net, preprocessing=net.preprocessing, temperature=temperature, task=job.task
-    )
-    folder = container.model_dir
-    export.export_onnx(serving, folder / ONNX_MODEL)
-    torch.save(net.state_dict(), folder / TORCH_MODEL)
-    manifest = write_artefact_manifest(
-        folder,
-        **_description(job, net),
-        temperature=temperature,
-        thresholds=thresholds,
-        opset=export.OPSET,
-    )
-    known = np.setdiff1d(np.arange(len(val_split)), val_split.unknown())
-    check, evidence = check_export(
-        serving,
-        folder,
-        source.originals("val", net.preprocessing.size),
-        of=len(val_split),
-        features=np.empty((0, 0)) if val_split.features is None else val_split.features[known],
-        earlier=container.optional_channel(CHECKED_BODIES),
-    )
-    write_evidence(container.output_dir / EVIDENCE, evidence.images, evidence.probabilities)
-    path = container.output_dir / EXPORT_CHECK
-    path.write_text(check.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    return manifest, check
-
-
-def _lowered(
-    manifest: ArtefactManifest,
-    job: Job,
-    source: "DataSource",
-    container: JobContainer,
-    phases: Phases,
-) -> tuple[ArtefactManifest, dict[str, str | float]]:
-    """Try the precision that the job asks for on the exported model.
-
-    Args:
-        manifest: of the exported model.
-        job: the training job.
-        source: the data set.
-        container: gives the folders.
-        phases: is told the result.
-
-    Returns:
-        The manifest of the model as it is served, and numbers for the metadata.
-    """
-    asked = job.parameters.export_precision
-    if asked == "fp32":
-        return manifest, {}
-    from training.artefact.precision import SERVED_PRECISION, lower_precision
-
-    phases.begin("precision", f"trying {asked}")
-    manifest, trial = lower_precision(
-        container.model_dir,
-        manifest,
-        asked,
-        calibration=source.originals("train", manifest.input_size),
-        validation=source.labelled_originals("val", manifest.input_size),
-        scratch=container.scratch_dir,
-    )
-    phases.say(f"served in {manifest.precision} ({asked} was asked for): {trial.reason}")
-    path = container.output_dir / SERVED_PRECISION
-    path.write_text(trial.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    numbers = trial.model_dump(exclude={"asked", "kept", "reason", "images"})
-    return manifest, {
-        "served_precision": manifest.precision,
-        "served_precision_reason": trial.reason,
-        **{f"precision_{name}": value for name, value in numbers.items()},
-    }
-
-
 def _description(job: Job, net: "Classifier") -> dict[str, object]:
     """Return the manifest's fields that come from the job's configuration and its net."""
     from training.fitting.architectures import architecture_name
 
     return {
-        "task": job.task,
         "labels": job.labels,
         "input_size": net.preprocessing.size,
         "interpolation": net.preprocessing.interpolation,

@@ -79,7 +79,7 @@ class BatchSelection:
         pool = self._pool
         if count <= 0 or (pool.task == "single_label" and len(pool.labels) < 2):
             return []
-        unsure = REASONS[Uncertainty.name].scores(pool)
+        unsure = Uncertainty().scores(pool)
         free = ~self._closed[self._group] & (pool.split == TRAIN) & pool.predicted
         rows = self._rng.permutation(np.flatnonzero(free))  # so that ties are broken at random
         rows = rows[np.argsort(-unsure[rows], kind="stable")]

@@ -37,8 +37,8 @@ class CheckedBody(BaseModel):
 
 
 def comparison_file(checked: CheckedBody) -> str:
-    """Return the name of the file with a comparison."""
-    return f"{checked.body}-{checked.images:04d}.json"
+    """Return the name of the file with a comparison; a later job's replaces none that is damaged."""
+    return f"{checked.body}-{checked.images:04d}-{checked.model_version}.json"
 
 
 class ExportCheck(BaseModel):

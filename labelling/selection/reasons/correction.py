@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from labelling.labels.schema import in_words
 
 if TYPE_CHECKING:
@@ -14,9 +12,6 @@ class CorrectionReason:
     """A user of the predictor gave other labels; an annotator decides whether they are right."""
 
     name = "correction"
-
-    def scores(self, pool: "Pool") -> np.ndarray:
-        return np.isin(pool.sha256, list(pool.corrections)).astype(np.float32)
 
     def why(self, pool: "Pool", index: int) -> str:
         return self.why_of(pool, str(pool.sha256[index]))

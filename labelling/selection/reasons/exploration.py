@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     from labelling.selection.pool import Pool
 
@@ -16,9 +14,6 @@ class Exploration:
     """
 
     name = "exploration"
-
-    def scores(self, pool: "Pool") -> np.ndarray:
-        return np.ones(len(pool), np.float32)
 
     def why(self, pool: "Pool", index: int) -> str:
         return f"drawn at random, for the {pool.split[index]} split"

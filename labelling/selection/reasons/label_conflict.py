@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     from labelling.selection.pool import Pool
 
@@ -13,9 +11,6 @@ class LabelConflict:
     labels."""
 
     name = "label_conflict"
-
-    def scores(self, pool: "Pool") -> np.ndarray:
-        return np.isin(pool.sha256, list(pool.conflicts)).astype(np.float32)
 
     def why(self, pool: "Pool", index: int) -> str:
         return self.why_of(pool, str(pool.sha256[index]))

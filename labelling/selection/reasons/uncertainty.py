@@ -23,6 +23,7 @@ class Uncertainty:
     name = "uncertainty"
 
     def scores(self, pool: "Pool") -> np.ndarray:
+        """Score each image: float32 [n] in 0…1, 0 without probabilities."""
         found = np.zeros(len(pool), np.float32)
         rows = pool.predicted
         if pool.probabilities is None or len(pool.labels) < 1:

@@ -118,10 +118,16 @@ def test_the_check_of_an_export_is_given_to_the_next_job(store: ObjectStore) -> 
         keep_checked_body(context, store, {"export_check.json": made.model_dump_json().encode()})
     channel = checked_bodies_channel(context, store, PROBE)["checked-bodies"]
     (key,) = channel.keys
-    assert key == f"{channel.prefix}b0d4-0256.json"
+    assert key == f"{channel.prefix}b0d4-0256-train-0.json"
     assert CheckedBody.model_validate_json(store.get(key)) == body
     assert checked_bodies_channel(context, store, Hyperparameters(recipe="finetune")) == {}
     assert context.warnings == []
+
+    # A record that is damaged is not in the way of the next job's.
+    later = body.model_copy(update={"model_version": "train-1"})
+    again = made.model_copy(update={"body": later})
+    keep_checked_body(context, store, {"export_check.json": again.model_dump_json().encode()})
+    assert len(checked_bodies_channel(context, store, PROBE)["checked-bodies"].keys) == 2
 
     keep_checked_body(context, store, {"export_check.json": b"{"})
     assert "is not stored" in context.warnings[0]

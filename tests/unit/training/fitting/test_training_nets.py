@@ -16,13 +16,14 @@ from training.artefact.evidence import read_evidence, write_evidence
 from training.artefact.export import ServingNet, export_onnx, probabilities_of
 from training.config import Hyperparameters, Resize
 from training.data.augmentation import augment
+from training.exporting import export_model
 from training.fitting.architectures import Classifier, build
 from training.fitting.calibration import fit_temperature, fit_thresholds
 from training.fitting.held_out import HeldOut
 from training.fitting.losses import loss_of
 from training.fitting.watched import MeanOverImages
 from training.images.preprocessing import Preprocessing, resize_to_squares
-from training.train import _calibrated, _export
+from training.train import _calibrated
 
 pytestmark = pytest.mark.unit
 
@@ -208,13 +209,12 @@ def test_what_is_trained_is_exported_with_its_temperature(
         raise Exported(served.temperature, served.preprocessing, served.task)
 
     monkeypatch.setattr("training.artefact.export.export_onnx", exported)
-    job: Any = SimpleNamespace(task="multi_label")
     how = Preprocessing(size=32, interpolation="bicubic", resize="pad")
     net = Classifier(nn.Flatten(), 3, 2, how)
     container: Any = SimpleNamespace(model_dir=tmp_path)
     nothing: Any = None
     with pytest.raises(Exported) as reported:
-        _export(net, job, nothing, nothing, 2.5, {}, container)
+        export_model(net, "multi_label", {}, nothing, nothing, 2.5, {}, container)
     assert reported.value.args == (2.5, how, "multi_label")
 
 
